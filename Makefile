@@ -1,0 +1,110 @@
+# Everything that is done with this repository. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# What runs on a host has locks of its own. They are made before dev.lock, which is bound to their versions.
+SERVERS_IN := $(wildcard images/*/requirements.in roles/*/files/requirements.in)
+
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^##/ { print "\n" substr($$0, 4) } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+## The demo
+
+.PHONY: demo demo-down
+demo: tools ## Deploy to a container that stands in for a VPS, and print a transcript
+	demo/up
+
+demo-down: ## Remove every trace of the demo
+	demo/down
+
+## Tools
+
+.PHONY: tools dev-tools engine images models
+tools: .venv/ansible.stamp ## Install what a deployment needs into .venv
+
+dev-tools: .venv/dev.stamp ## Install what tests and linters need into .venv
+
+.venv/ansible.stamp: ansible.lock
+	tools/install-lock $<
+	@touch $@
+
+.venv/dev.stamp: dev.lock .venv/ansible.stamp
+	tools/install-lock $<
+	@touch $@
+
+engine: ## Make sure that a Docker Engine answers on this machine
+	testbed/engine up
+
+images: engine ## Make the images of the test bed: a bare VPS, and the base of the services' images
+	testbed/images
+
+models: tools ## Fetch the models and the recordings of demo and tests
+	python testbed/models.py
+
+## Tests
+
+.PHONY: test test-unit test-templates test-api molecule bench
+test: ## All of it: lint, unit, templates, molecule, demo, api; with the seconds of each
+	tools/run-tests
+
+test-unit: dev-tools ## Unit tests
+	pytest tests/unit
+
+test-templates: dev-tools ## Render the roles' templates, without a host
+	pytest tests/templates
+
+molecule: dev-tools images models ## One Molecule scenario: make molecule S=default
+	molecule test --scenario-name $(or $(S),default)
+
+test-api: dev-tools .demo/env ## The public API of the running demo
+	set -a; . .demo/env; pytest tests/api
+
+.demo/env:
+	@echo "There is no demo to test. Start one: make demo" >&2; exit 1
+
+bench: dev-tools ## Measure: make bench, or make bench SUITE=first_light for one suite
+	benchmarks/run $(SUITE)
+
+## Linters
+
+.PHONY: lint lint-ansible lint-yaml lint-python lint-types lint-shell
+lint: lint-yaml lint-ansible lint-python lint-types lint-shell ## All linters
+
+lint-ansible: dev-tools ## ansible-lint
+	ansible-lint --strict
+
+lint-yaml: dev-tools ## yamllint
+	yamllint --strict .
+
+lint-python: dev-tools ## ruff
+	ruff check
+	ruff format --check
+
+lint-types: dev-tools ## mypy
+	git ls-files -z --cached --others --exclude-standard --deduplicate '*.py' | xargs -0 mypy
+
+lint-shell: dev-tools ## shellcheck
+	tools/shell-scripts | xargs -0 shellcheck
+
+## Upkeep
+
+.PHONY: docs lock clean
+docs: dev-tools ## Write the READMEs of the roles from their argument specs
+	python -m tools.role_readme
+
+lock: dev-tools ## Make the lock files anew; LOCK_FLAGS=--upgrade for newer versions
+	$(COMPILE) $(LOCK_FLAGS) ansible.in -o ansible.lock
+	for in in $(SERVERS_IN); do $(COMPILE) $(LOCK_FLAGS) $$in -o $${in%.in}.lock; done
+	$(COMPILE) $(LOCK_FLAGS) dev.in -o dev.lock
+
+clean: ## Remove the tools and what they cached; the demo, models and images stay
+	rm -rf .venv .ansible .hypothesis .cache/mypy .cache/pytest .cache/ruff
+	find . -name __pycache__ -prune -exec rm -rf {} +
