@@ -1,0 +1,1 @@
+"""HTTP side of the speech-to-text servers: it knows the `Engine` protocol and no engine."""

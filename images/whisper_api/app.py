@@ -1,0 +1,41 @@
+"""The application: routes, middleware and what lives as long as the server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from whisper_api import health, models, request_log, transcriptions, uploads
+from whisper_api.docs import add_docs
+from whisper_api.engine import Engine
+from whisper_api.errors import add_handlers
+from whisper_api.inference_queue import InferenceQueue
+from whisper_api.lingering_close import LingeringClose
+from whisper_api.settings import Settings
+
+
+def create_app(engine: Engine, settings: Settings, title: str) -> FastAPI:
+    """An ASGI application that serves an engine. Raises OSError when the data folder cannot be written."""
+    request_log.write_to_stdout(settings.log_level)
+    uploads.spool_in(settings.data_folder / "spool")
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        preloading = asyncio.create_task(app.state.preload.run())
+        yield
+        preloading.cancel()
+        app.state.queue.close()
+
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.settings = settings
+    app.state.engine = engine
+    app.state.queue = InferenceQueue(settings.queue_length)
+    app.state.preload = health.Preload(engine)
+    for router in (transcriptions.router, models.router, health.router):
+        app.include_router(router)
+    add_docs(app)
+    add_handlers(app)
+    app.add_middleware(LingeringClose)
+    app.add_middleware(request_log.RequestLog)
+    return app

@@ -1,0 +1,49 @@
+"""What the container may use, read from its control group (cgroup v1 or v2)."""
+
+import os
+from pathlib import Path, PurePosixPath
+
+_MOUNT = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def cpu_threads(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> int:
+    """Threads that can run at once: the affinity mask, or the CPU quota where that is smaller, at least 1.
+
+    A quota of 1.5 CPUs gives 1: a second thread would be throttled, and the first would wait for it.
+    """
+    quotas = [quota for folder in _folders(mount, membership) if (quota := _quota(folder)) is not None]
+    return max(1, int(min([len(os.sched_getaffinity(0)), *quotas])))
+
+
+def _folders(mount: Path, membership: Path) -> list[Path]:
+    """Folders whose limits apply to this process: its group's and, as limits are inherited, those above it.
+
+    Lines of /proc/self/cgroup are `id:controllers:path` (cgroups(7)); v2 has one, with no controllers. Without a cgroup
+    name space the path is the host's and does not exist under a container's mount: the mount itself is then the group.
+    """
+    folders: list[Path] = []
+    for line in membership.read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root = mount
+        elif "cpu" in controllers.split(","):
+            root = mount / "cpu"
+        else:
+            continue
+        group = PurePosixPath(path.lstrip("/"))
+        folders += [root / group, *(root / parent for parent in group.parents)]
+    return folders
+
+
+def _quota(folder: Path) -> float | None:
+    """CPUs that a group may use, None without a limit."""
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()  # v2
+    except FileNotFoundError:
+        try:
+            quota = (folder / "cpu.cfs_quota_us").read_text().strip()  # v1
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
+        except FileNotFoundError:
+            return None
+    return None if quota in ("max", "-1") else int(quota) / int(period)

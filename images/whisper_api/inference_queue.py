@@ -1,0 +1,66 @@
+"""One inference at a time, a bounded number waiting, first come, first served."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from whisper_api.errors import ApiError
+
+T = TypeVar("T")
+
+
+class InferenceQueue:
+    """Runs blocking work in one worker thread, off the event loop. To be used from one event loop."""
+
+    def __init__(self, waiting: int) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+        self._places = 1 + waiting
+        self._taken = 0
+        self._last_seconds = 1.0
+
+    def refuse_if_full(self) -> None:
+        """Raises the 429 that `run` would raise now."""
+        if self._taken >= self._places:
+            message = f"{self._taken} requests are running or waiting already. Try again later."
+            # A place is free when the running work is done, which takes about as long as the last one did.
+            raise ApiError(429, message, code="queue_full", retry_after=max(1, round(self._last_seconds)))
+
+    async def run(self, work: Callable[[threading.Event], T]) -> T:
+        """What `work(cancelled)` returns or raises; raises ApiError 429 when the queue is full.
+
+        When the caller is cancelled, work that waits never starts, and work that runs finds `cancelled` set; its place
+        is free when it has returned, for until then the engine is busy.
+        """
+        self.refuse_if_full()
+        loop = asyncio.get_running_loop()
+        cancelled = threading.Event()
+
+        def timed() -> T:
+            start = time.monotonic()
+            try:
+                return work(cancelled)
+            finally:
+                self._last_seconds = time.monotonic() - start
+
+        def leave(_: Future[T]) -> None:
+            loop.call_soon_threadsafe(self._leave)
+
+        future = self._executor.submit(timed)
+        self._taken += 1
+        future.add_done_callback(leave)
+        try:
+            # Cancelling what wrap_future returns cancels the future too, if it has not begun.
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    def _leave(self) -> None:
+        self._taken -= 1
+
+    def close(self) -> None:
+        """Work that waits is dropped; work that runs was told so when its request was cancelled."""
+        self._executor.shutdown(wait=False, cancel_futures=True)

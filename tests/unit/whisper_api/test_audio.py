@@ -1,0 +1,112 @@
+"""Decoding with FFmpeg's libraries, of files that the test itself encodes."""
+
+import wave
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from whisper_api import audio
+from whisper_api.engine import NotAudio, UndecodableAudio
+
+SECONDS = 6
+CODECS = {"mp3": "libmp3lame", "flac": "flac", "ogg": "libopus", "m4a": "aac", "webm": "libopus", "wav": "pcm_s16le"}
+
+
+def tone() -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
+    """440 Hz with noise, which keeps codecs from making silence of it."""
+    time = np.arange(SECONDS * 48_000) / 48_000
+    noise = np.random.default_rng(1).normal(0, 0.1, len(time))
+    return ((0.5 * np.sin(2 * np.pi * 440 * time) + noise) * 20_000).astype(np.int16)
+
+
+def encode(path: Path, codec: str, **options: str) -> Path:
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=48_000)
+        assert isinstance(stream, av.AudioStream)
+        stream.layout = "mono"
+        frame = av.AudioFrame.from_ndarray(tone().reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate = 48_000
+        resampler = av.AudioResampler(
+            format=stream.format, layout="mono", rate=48_000, frame_size=stream.frame_size or 0
+        )
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    return path
+
+
+def cut(path: Path) -> Path:
+    whole = path.read_bytes()
+    shorter = path.with_name(f"cut-{path.name}")
+    shorter.write_bytes(whole[: len(whole) * 55 // 100])
+    return shorter
+
+
+@pytest.mark.parametrize(("suffix", "codec"), CODECS.items())
+def test_formats(tmp_path: Path, suffix: str, codec: str) -> None:
+    samples = audio.decode(encode(tmp_path / f"a.{suffix}", codec))
+    assert samples.dtype == np.float32
+    assert len(samples) / audio.SAMPLE_RATE == pytest.approx(SECONDS, abs=0.1)
+    assert 0.3 < np.abs(samples).max() <= 1
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "flac", "webm", "wav"])
+def test_a_file_that_was_cut_short_is_not_taken_for_whole(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(UndecodableAudio, match=r"header states 6\.0 s"):
+        audio.decode(cut(encode(tmp_path / f"a.{suffix}", CODECS[suffix])))
+
+
+def test_an_mp3_whose_header_states_nothing_is_decoded_as_far_as_it_goes(tmp_path: Path) -> None:
+    samples = audio.decode(cut(encode(tmp_path / "a.mp3", "libmp3lame", write_xing="0")))
+    assert len(samples) / audio.SAMPLE_RATE == pytest.approx(SECONDS * 0.55, abs=0.2)
+
+
+def test_a_wav_written_into_a_pipe_has_no_stated_size(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.wav", "pcm_s16le")
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"\xff\xff\xff\xff" + content[8:])
+    assert len(audio.decode(path)) / audio.SAMPLE_RATE == pytest.approx(SECONDS, abs=0.1)
+
+
+def test_a_recording_of_no_samples_is_empty(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(44_100)
+    assert len(audio.decode(tmp_path / "a.wav")) == 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"This is text.\n" * 500,
+        b"PK\x03\x04" + bytes(5000),
+        np.random.default_rng(2).bytes(100_000),
+        b"RIFF",
+        b"\xff\xfb" * 10,
+        bytes(100_000),
+    ],
+    ids=["text", "zip", "random", "four bytes", "mp3 sync only", "zeros"],
+)
+def test_what_is_no_audio(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "upload"  # uploads have no suffix that FFmpeg could believe
+    path.write_bytes(content)
+    with pytest.raises((NotAudio, UndecodableAudio)):
+        audio.decode(path)
+
+
+def test_a_video_without_sound(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        assert isinstance(stream, av.VideoStream)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for _ in range(5):
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), dtype=np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(NotAudio, match="no audio"):
+        audio.decode(path)

@@ -1,0 +1,56 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from whisper_api import cgroup
+
+CORES = len(os.sched_getaffinity(0))
+
+
+def group(folder: Path, files: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(f"{text}\n")
+
+
+def threads(tmp_path: Path, membership: str) -> int:
+    (tmp_path / "membership").write_text(membership)
+    return cgroup.cpu_threads(tmp_path / "mount", tmp_path / "membership")
+
+
+@pytest.fixture(autouse=True)
+def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [("max 100000", 4), ("200000 100000", 2), ("150000 100000", 1), ("50000 100000", 1), ("900000 100000", 4)],
+)
+def test_v2(tmp_path: Path, quota: str, expected: int) -> None:
+    group(tmp_path / "mount", {"cpu.max": quota})
+    assert threads(tmp_path, "0::/\n") == expected
+
+
+def test_v2_limit_of_a_group_above(tmp_path: Path) -> None:
+    group(tmp_path / "mount" / "slice", {"cpu.max": "200000 100000"})
+    group(tmp_path / "mount" / "slice" / "unit", {"cpu.max": "max 100000"})
+    assert threads(tmp_path, "0::/slice/unit\n") == 2
+
+
+@pytest.mark.parametrize(("quota", "expected"), [("-1", 4), ("300000", 3), ("50000", 1)])
+def test_v1(tmp_path: Path, quota: str, expected: int) -> None:
+    group(tmp_path / "mount" / "cpu", {"cpu.cfs_quota_us": quota, "cpu.cfs_period_us": "100000"})
+    membership = "4:memory:/docker/abc\n2:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc\n"
+    assert threads(tmp_path, membership) == expected
+
+
+def test_no_limit_anywhere(tmp_path: Path) -> None:
+    (tmp_path / "mount").mkdir()
+    assert threads(tmp_path, "0::/\n") == 4
+
+
+def test_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert 1 <= cgroup.cpu_threads() <= CORES
