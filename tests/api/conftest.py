@@ -1,0 +1,96 @@
+"""The deployed demo, called as its users call it. `make test-api` sets the environment from .demo/env."""
+
+import json
+import os
+import ssl
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from openai import DefaultHttpxClient, OpenAI
+
+SPEECH = Path(__file__).parents[2] / ".cache/speech"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What .demo/env says."""
+
+    url: str
+    user: str
+    password: str
+    key: str
+    ca_file: str
+    container: str
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One entry of speech.json.
+
+    ``seconds`` is the length; ``text`` the reference transcript, None where there is none.
+    """
+
+    path: Path
+    language: str
+    seconds: float
+    text: str | None
+
+
+@pytest.fixture(scope="session")
+def demo() -> Demo:
+    return Demo(
+        url=os.environ["WHISPER_URL"],
+        user=os.environ["BASIC_USER"],
+        password=os.environ["BASIC_PASSWORD"],
+        key=os.environ["API_KEY"],
+        ca_file=os.environ["CA_FILE"],
+        container=os.environ["VPS_CONTAINER"],
+    )
+
+
+@pytest.fixture(scope="session")
+def trust(demo: Demo) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=demo.ca_file)
+
+
+@pytest.fixture
+def anonymous(demo: Demo, trust: ssl.SSLContext) -> Iterator[httpx.Client]:
+    """A client without credentials."""
+    with httpx.Client(base_url=demo.url, verify=trust, timeout=120) as client:
+        yield client
+
+
+@pytest.fixture
+def http(anonymous: httpx.Client, demo: Demo) -> httpx.Client:
+    """A client with an API key."""
+    anonymous.headers["Authorization"] = f"Bearer {demo.key}"
+    return anonymous
+
+
+@pytest.fixture
+def client(demo: Demo, trust: ssl.SSLContext) -> Iterator[OpenAI]:
+    """OpenAI's own client, without retries: a first failure must be seen."""
+    with OpenAI(
+        base_url=f"{demo.url}/v1",
+        api_key=demo.key,
+        max_retries=0,
+        http_client=DefaultHttpxClient(verify=trust, timeout=120),
+    ) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def recordings() -> list[Recording]:
+    entries = json.loads((SPEECH / "speech.json").read_text())
+    return [Recording(SPEECH / e["file"], e["language"], e["seconds"], e["text"]) for e in entries]
+
+
+@pytest.fixture
+def demo_spool(demo: Demo) -> list[str]:
+    """Files below /data/spool in the container of the server."""
+    command = ["docker", "exec", demo.container, "docker", "exec", "faster-whisper", "find", "/data", "-type", "f"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
