@@ -1,0 +1,52 @@
+"""Sends a recording to a transcription service and prints a line of JSON: {"status", "answer", "text", "seconds", …}.
+
+``status`` is the HTTP status, 0 when there was no answer at all; ``answer`` the body, or why there was none; ``text``
+the transcript; ``duration`` the recording's length in seconds; ``seconds`` the time from request to answer.
+
+A program of its own, because ansible.builtin.uri sends files in base64, which servers of `multipart/form-data` do not
+decode (RFC 7578, section 4.7). The API key comes on standard input, where no list of processes shows it.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import requests
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url", help="address of the service, without a path")
+    parser.add_argument("recording", type=Path, help="an audio file")
+    parser.add_argument("--ca-file", default=True, help="certificate authority to trust instead of the system's")
+    parser.add_argument("--language", help="ISO 639-1; without it the service detects the language")
+    arguments = parser.parse_args()
+    form = {"model": "whisper-1", "response_format": "verbose_json"}
+    if arguments.language:
+        form["language"] = arguments.language
+    start = time.monotonic()
+    result: dict[str, object] = {"status": 0, "text": "", "duration": 0.0}
+    try:
+        with arguments.recording.open("rb") as file:
+            answer = requests.post(
+                f"{arguments.url}/v1/audio/transcriptions",
+                headers={"Authorization": f"Bearer {sys.stdin.read().strip()}"},
+                files={"file": file},
+                data=form,
+                verify=arguments.ca_file,
+                timeout=600,
+            )
+    except requests.RequestException as error:
+        result["answer"] = str(error)
+    else:
+        result |= {"status": answer.status_code, "answer": answer.text}
+        if answer.ok:
+            transcript = answer.json()
+            result |= {"text": transcript["text"], "duration": transcript["duration"]}
+    json.dump(result | {"seconds": round(time.monotonic() - start, 2)}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
