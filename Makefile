@@ -106,5 +106,5 @@ lock: dev-tools ## Make the lock files anew; LOCK_FLAGS=--upgrade for newer vers
 	$(COMPILE) $(LOCK_FLAGS) dev.in -o dev.lock
 
 clean: ## Remove the tools and what they cached; the demo, models and images stay
-	rm -rf .venv .ansible .hypothesis .cache/mypy .cache/pytest .cache/ruff
+	rm -rf .venv .ansible .hypothesis .cache/mypy .cache/ruff .pytest_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

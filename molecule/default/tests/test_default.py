@@ -110,7 +110,7 @@ def test_an_unknown_name_gets_no_answer(host: Host) -> None:
 
 def test_plain_http_is_redirected(host: Host) -> None:
     answer = host.check_output(
-        "curl --silent --output /dev/null --write-out '%%{http_code} %%{redirect_url}' "
+        "curl --silent --output /dev/null --write-out '%{http_code} %{redirect_url}' "
         "--header 'Host: whisper.default.localhost' 'http://127.0.0.1/docs?a=b'"
     )
     assert answer == "301 https://whisper.default.localhost/docs?a=b"
