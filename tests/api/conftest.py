@@ -54,7 +54,10 @@ def demo() -> Demo:
 
 @pytest.fixture(scope="session")
 def trust(demo: Demo) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=demo.ca_file)
+    context = ssl.create_default_context(cafile=demo.ca_file)
+    # What Python checks by default from 3.13 on.
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    return context
 
 
 @pytest.fixture
