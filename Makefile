@@ -51,7 +51,7 @@ models: tools ## Fetch the models and the recordings of demo and tests
 
 ## Tests
 
-.PHONY: test test-unit test-templates test-api molecule bench
+.PHONY: test test-unit test-templates test-preflight test-api molecule bench
 test: ## All of it: lint, unit, templates, molecule, demo, api; with the seconds of each
 	tools/run-tests
 
@@ -60,6 +60,9 @@ test-unit: dev-tools ## Unit tests
 
 test-templates: dev-tools ## Render the roles' templates, without a host
 	pytest tests/templates
+
+test-preflight: dev-tools images ## What is refused before anything on a host changes
+	pytest tests/preflight
 
 molecule: dev-tools images models ## One Molecule scenario: make molecule S=default
 	molecule test --scenario-name $(or $(S),default)

@@ -1,0 +1,203 @@
+"""What is wrong is said in one clear message before anything on the host changes.
+
+Every case deploys `site.yml` to a fresh server of the test bed that is used for nothing else.
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SERVER = "whisper-preflight"
+EXAMPLE = ROOT / "inventory/example"
+HOST = "srv1.example.com"
+
+# What Ansible itself leaves on every host that it talks to, and what /tmp is for.
+ANSIBLE_OWN = ("/root", "/tmp", "/var/tmp", "/run")  # noqa: S108 - paths of the server, compared with, never written
+
+
+def run(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **options)
+
+
+def bed(playbook: str) -> None:
+    instances = json.dumps({"testbed_instances": [{"name": SERVER}]})
+    done = run("ansible-playbook", f"testbed/{playbook}.yml", "--extra-vars", instances)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Name of a fresh server in a container."""
+    bed("destroy")
+    bed("create")
+    yield SERVER
+    bed("destroy")
+
+
+@pytest.fixture
+def inventory(tmp_path: Path, server: str) -> Path:
+    """The example inventory, with the fresh server in it."""
+    folder = tmp_path / "inventory"
+    shutil.copytree(EXAMPLE, folder)
+    hosts = {HOST: {"ansible_connection": "community.docker.docker", "ansible_host": server}}
+    (folder / "hosts.yml").write_text(json.dumps({"whisper_services": {"hosts": hosts}}))
+    return folder
+
+
+def changed_files(server: str) -> set[str]:
+    """Files that differ from the server's image."""
+    lines = run("docker", "diff", server).stdout.splitlines()
+    return {line[2:] for line in lines if not line[2:].startswith(ANSIBLE_OWN)}
+
+
+def deploy(inventory: Path, variables: Mapping[str, Any]) -> str:
+    """Run site.yml and return all it printed, as one line; it must fail."""
+    done = run("ansible-playbook", "site.yml", "-i", str(inventory), "--extra-vars", json.dumps(variables))
+    printed = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode != 0, printed
+    return printed
+
+
+@dataclass(frozen=True)
+class Case:
+    """Variables that are wrong, and words that the message must have: the variable or the fact, and the mend."""
+
+    name: str
+    variables: Mapping[str, Any]
+    words: list[str] = field(default_factory=list)
+
+
+CASES = [
+    Case(
+        "nobody may come in", {"nginx_api_keys": [], "nginx_basic_users": []}, ["nginx_basic_users", "nginx_api_keys"]
+    ),
+    Case(
+        "a key that is too short",
+        {"nginx_api_keys": [{"name": "laptop", "key": "short"}]},
+        ["'laptop' of nginx_api_keys", "at least 32", "openssl rand -hex 32"],
+    ),
+    Case(
+        "a password in place of its hash",
+        {"nginx_basic_users": [{"name": "alice", "hash": "secret"}]},
+        ["'alice' of nginx_basic_users", "openssl passwd -6"],
+    ),
+    Case(
+        "two users of one name",
+        {"nginx_basic_users": [{"name": "a", "hash": "$6$a$b"}, {"name": "a", "hash": "$6$a$c"}]},
+        ["that no other user has"],
+    ),
+    Case("a domain that is none", {"site_domain": "my server"}, ["'whisper.my server'", "site_domain"]),
+    Case(
+        "a disk that is too small", {"docker_free_space_required": 100_000}, ["GiB free", "docker_free_space_required"]
+    ),
+    Case("an unknown device", {"whisper_faster_device": "tpu"}, ["whisper_faster_device", "must be one of", "cpu"]),
+    Case("a state that is none", {"docker_state": "gone"}, ["docker_state", "present, absent"]),
+    Case(
+        "a model that is none",
+        {"whisper_faster_model": "small"},
+        ["whisper_faster_model", "Systran/faster-whisper-small"],
+    ),
+    Case("a limit that is none", {"whisper_faster_memory": "two"}, ["whisper_faster_memory is 'two'", "2g"]),
+    Case(
+        "a folder without the model",
+        {"whisper_faster_models_folder": "/nowhere"},
+        ["whisper_faster_models_folder", "/nowhere", "hf download"],
+    ),
+    Case(
+        "an image archive that is not there",
+        {"docker_image_archives": [{"name": "python:3.11-slim", "src": "/nowhere.tar"}]},
+        ["docker_image_archives", "/nowhere.tar", "docker save"],
+    ),
+    Case("a recording that is not there", {"verify_recording": "/nowhere.wav"}, ["verify_recording", "make models"]),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_wrong_variables(inventory: Path, server: str, case: Case) -> None:
+    before = changed_files(server)
+    printed = deploy(inventory, case.variables)
+    assert [word for word in case.words if word not in printed] == [], printed[-2000:]
+    assert changed_files(server) == before
+
+
+@pytest.mark.parametrize(("port", "program"), [(443, "nginx"), (80, "nginx"), (8001, "whisper_faster_port")])
+def test_a_taken_port(inventory: Path, server: str, port: int, program: str) -> None:
+    listen = f"import socket, time; s = socket.create_server(('', {port})); print('up', flush=True); time.sleep(60)"
+    with subprocess.Popen(
+        ["docker", "exec", server, "timeout", "60", "python3", "-c", listen], stdout=subprocess.PIPE, text=True
+    ) as listener:
+        assert listener.stdout
+        assert listener.stdout.readline() == "up\n"
+        before = changed_files(server)
+        printed = deploy(inventory, {})
+        run("docker", "exec", server, "pkill", "-f", "create_server")
+    assert f":{port} " in printed
+    assert "python3" in printed
+    assert program in printed
+    assert changed_files(server) == before
+
+
+def test_an_unsupported_distribution(inventory: Path, server: str) -> None:
+    release = run("docker", "exec", server, "cat", "/etc/os-release").stdout
+    older = release.replace('VERSION_ID="13"', 'VERSION_ID="11"').replace("13 (trixie)", "11 (bullseye)")
+    write = ["docker", "exec", "--interactive", server, "sh", "-c"]
+    run(
+        *write,
+        "cat > /etc/os-release; mv /etc/debian_version /etc/debian_version.kept; echo 11.9 > /etc/debian_version",
+        input=older,
+    )
+    before = changed_files(server)
+    printed = deploy(inventory, {})
+    after = changed_files(server)
+    run(*write, "cat > /etc/os-release; mv /etc/debian_version.kept /etc/debian_version", input=release)
+    assert "runs Debian 11, which is not supported" in printed
+    assert "Debian 13" in printed
+    assert after == before
+
+
+def test_an_unreachable_host(inventory: Path) -> None:
+    hosts = {HOST: {"ansible_host": "nowhere.invalid"}}
+    (inventory / "hosts.yml").write_text(json.dumps({"whisper_services": {"hosts": hosts}}))
+    printed = deploy(inventory, {})
+    assert f"{HOST} cannot be reached" in printed
+    assert "Check ansible_host, ansible_user and ansible_port" in printed
+
+
+def test_an_empty_inventory(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text("{}")
+    printed = deploy(tmp_path, {})
+    assert "no host in the group whisper_services" in printed
+    assert "inventory/example/hosts.yml" in printed
+
+
+def test_a_missing_vault(inventory: Path, server: str) -> None:
+    (inventory / "host_vars" / HOST / "vault.yml").unlink()
+    before = changed_files(server)
+    printed = deploy(inventory, {})
+    assert f"are not set for {HOST}" in printed
+    assert "vault.yml" in printed
+    assert changed_files(server) == before
+
+
+@pytest.mark.parametrize("given", [None, "wrong"])
+def test_a_vault_without_its_password(
+    inventory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    vault = inventory / "host_vars" / HOST / "vault.yml"
+    right = tmp_path / "right"
+    right.write_text("right")
+    assert run("ansible-vault", "encrypt", "--vault-password-file", str(right), str(vault)).returncode == 0
+    if given:
+        wrong = tmp_path / "wrong"
+        wrong.write_text(given)
+        monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(wrong))
+    printed = deploy(inventory, {})
+    assert f"{vault} is encrypted" in printed
+    assert "--ask-vault-pass" in printed
