@@ -34,7 +34,14 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 class TranscriptionForm:
     """The form's fields, under the names and defaults of OpenAI's API."""
 
-    file: Annotated[UploadFile, File(description="The recording: mp3, wav, m4a, flac, ogg, webm, or a video.")]
+    # Swagger UI offers to choose a file only where the format is binary, which FastAPI no longer says.
+    file: Annotated[
+        UploadFile,
+        File(
+            description="The recording: mp3, wav, m4a, flac, ogg, webm, or a video.",
+            json_schema_extra={"format": "binary"},
+        ),
+    ]
     model: Annotated[str, Form(description="A model's id or alias, see `/v1/models`.")] = "whisper-1"
     language: Annotated[
         str | None, Form(description="ISO 639-1 code of the language spoken; detected when not given.")
@@ -79,8 +86,9 @@ def _options(form: TranscriptionForm, engine: Engine) -> Options:
 
 
 def _language(given: str | None, engine: Engine) -> str | None:
-    if given is None or given.lower() in engine.languages:
-        return given and given.lower()
+    # Forms of web pages send an empty field for what was left out.
+    if not given or given.lower() in engine.languages:
+        return given.lower() if given else None
     raise UnsupportedOption("language", "Unknown language. Give an ISO 639-1 code such as fr, or nothing.")
 
 

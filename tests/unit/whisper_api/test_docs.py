@@ -21,3 +21,11 @@ def test_openapi_describes_errors_and_who_may_call(http: httpx.Client) -> None:
     assert {"200", "400", "404", "413", "415", "429", "503", "default"} == post["responses"].keys()
     assert "422" not in http.get("/openapi.json").text
     assert "HTTPValidationError" not in http.get("/openapi.json").text
+
+
+def test_swagger_ui_offers_to_choose_a_file(http: httpx.Client) -> None:
+    schema = http.get("/openapi.json").json()
+    content = schema["paths"]["/v1/audio/transcriptions"]["post"]["requestBody"]["content"]
+    name = content["multipart/form-data"]["schema"]["$ref"].rpartition("/")[2]
+    form = schema["components"]["schemas"][name]
+    assert form["properties"]["file"]["format"] == "binary"

@@ -30,6 +30,13 @@ def test_json(client: openai.OpenAI, audio: io.BytesIO, engine: ScriptedEngine) 
     assert engine.heard == [AUDIO]
 
 
+def test_an_empty_language_is_none(client: openai.OpenAI, audio: io.BytesIO, engine: ScriptedEngine) -> None:
+    """Forms of web pages send an empty field for what was left out."""
+    client.audio.transcriptions.create(model=MODEL, file=audio, language="")
+    (options,) = engine.asked
+    assert options.language is None
+
+
 def test_every_parameter_reaches_the_engine(client: openai.OpenAI, audio: io.BytesIO, engine: ScriptedEngine) -> None:
     client.audio.transcriptions.create(
         model=MODEL,
