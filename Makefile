@@ -100,8 +100,9 @@ lint-shell: dev-tools ## shellcheck
 ## Upkeep
 
 .PHONY: docs lock clean
-docs: dev-tools ## Write the READMEs of the roles from their argument specs
+docs: dev-tools ## Write the READMEs of roles and servers from their argument specs and settings
 	python -m tools.role_readme
+	python -m tools.server_readme
 
 lock: dev-tools ## Make the lock files anew; LOCK_FLAGS=--upgrade for newer versions
 	$(COMPILE) $(LOCK_FLAGS) ansible.in -o ansible.lock

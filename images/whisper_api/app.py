@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from whisper_api import health, models, request_log, transcriptions, uploads
+from whisper_api import health, jobs, metrics, models, request_log, transcriptions, uploads
 from whisper_api.docs import add_docs
 from whisper_api.engine import Engine
 from whisper_api.errors import add_handlers
 from whisper_api.inference_queue import InferenceQueue
+from whisper_api.job_store import JobStore
+from whisper_api.job_worker import JobWorker
 from whisper_api.lingering_close import LingeringClose
 from whisper_api.settings import Settings
 
@@ -23,19 +25,24 @@ def create_app(engine: Engine, settings: Settings, title: str) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         preloading = asyncio.create_task(app.state.preload.run())
+        worker.start()
         yield
         preloading.cancel()
         app.state.queue.close()
+        await asyncio.to_thread(worker.close)
 
     app = FastAPI(title=title, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings = settings
     app.state.engine = engine
     app.state.queue = InferenceQueue(settings.queue_length)
     app.state.preload = health.Preload(engine)
-    for router in (transcriptions.router, models.router, health.router):
+    app.state.metrics = metrics.Metrics()
+    app.state.jobs = JobStore(settings)
+    worker = JobWorker(engine, app.state.queue, app.state.jobs, settings.audio_limit, app.state.metrics)
+    for router in (transcriptions.router, models.router, jobs.router, health.router, metrics.router):
         app.include_router(router)
-    add_docs(app)
+    add_docs(app, engine)
     add_handlers(app)
     app.add_middleware(LingeringClose)
-    app.add_middleware(request_log.RequestLog)
+    app.add_middleware(request_log.RequestLog, metrics=app.state.metrics)
     return app

@@ -12,11 +12,19 @@ def cpu_threads(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> int:
 
     A quota of 1.5 CPUs gives 1: a second thread would be throttled, and the first would wait for it.
     """
-    quotas = [quota for folder in _folders(mount, membership) if (quota := _quota(folder)) is not None]
+    folders = _folders(mount, membership, "cpu")
+    quotas = [quota for folder in folders if (quota := _quota(folder)) is not None]
     return max(1, int(min([len(os.sched_getaffinity(0)), *quotas])))
 
 
-def _folders(mount: Path, membership: Path) -> list[Path]:
+def memory_bytes(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> int:
+    """Memory that this process and those it shares its limit with may use: the smallest limit, or the machine's."""
+    folders = _folders(mount, membership, "memory")
+    limits = [limit for folder in folders if (limit := _memory_limit(folder)) is not None]
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *limits])
+
+
+def _folders(mount: Path, membership: Path, controller: str) -> list[Path]:
     """Folders whose limits apply to this process: its group's and, as limits are inherited, those above it.
 
     Lines of /proc/self/cgroup are `id:controllers:path` (cgroups(7)); v2 has one, with no controllers. Without a cgroup
@@ -27,8 +35,8 @@ def _folders(mount: Path, membership: Path) -> list[Path]:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
             root = mount
-        elif "cpu" in controllers.split(","):
-            root = mount / "cpu"
+        elif controller in controllers.split(","):
+            root = mount / controller
         else:
             continue
         group = PurePosixPath(path.lstrip("/"))
@@ -47,3 +55,14 @@ def _quota(folder: Path) -> float | None:
         except FileNotFoundError:
             return None
     return None if quota in ("max", "-1") else int(quota) / int(period)
+
+
+def _memory_limit(folder: Path) -> int | None:
+    """Bytes that a group may use, None without a limit."""
+    for name in ("memory.max", "memory.limit_in_bytes"):  # v2, v1
+        try:
+            limit = (folder / name).read_text().strip()
+        except FileNotFoundError:
+            continue
+        return None if limit == "max" else int(limit)
+    return None

@@ -1,5 +1,6 @@
 """GET /docs: Swagger UI whose files the container serves itself, at addresses that hold behind any proxy."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -7,14 +8,19 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from whisper_api.engine import Engine
+
 # The proxy checks them, not this server; the schema tells clients which ones it takes.
 _SECURITY_SCHEMES = {
     "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key."},
     "basic": {"type": "http", "scheme": "basic", "description": "A user's name and password."},
 }
 
+# Any number is a valid threshold up to 1; a pattern need not tell more than what to write.
+_CHUNKING_STRATEGY = r'^(auto|\{"type": ?"server_vad"(, ?"threshold": ?0\.\d)?(, ?"silence_duration_ms": ?\d{1,4})?\})$'
 
-def add_docs(app: FastAPI) -> None:
+
+def add_docs(app: FastAPI, engine: Engine) -> None:
     """Adds /docs and completes /openapi.json; the application must have been made with `docs_url=None`."""
 
     @app.get("/docs", include_in_schema=False)
@@ -37,6 +43,36 @@ def add_docs(app: FastAPI) -> None:
         schema = generate()
         schema.setdefault("components", {})["securitySchemes"] = _SECURITY_SCHEMES
         schema["security"] = [{name: []} for name in _SECURITY_SCHEMES]
+        for operation in _operations(schema):
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"] == "model":
+                    parameter["example"] = engine.default_model
+        for form in schema["components"]["schemas"].values():
+            if "file" in form.get("properties", {}):
+                _complete(form, engine)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
+
+
+def _operations(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in schema["paths"].values():
+        yield from path.values()
+
+
+def _complete(form: dict[str, Any], engine: Engine) -> None:
+    """Says of a form what Python's types do not, so that what Swagger UI offers is what the server takes."""
+    fields = form["properties"]
+    # Spellings for clients only, which FastAPI cannot hide in forms, have no description.
+    for name in [name for name, field in fields.items() if "description" not in field]:
+        del fields[name]
+    # OpenAPI 3.0's word for a file: Swagger UI knows no other.
+    fields["file"]["format"] = "binary"
+    fields["model"]["examples"] = ["whisper-1"]
+    if "language" in fields:
+        fields["language"]["enum"] = ["", *sorted(engine.languages)]
+        fields["chunking_strategy"]["pattern"] = _CHUNKING_STRATEGY
+    form["not"] = {
+        "required": ["stream", "response_format"],
+        "properties": {"stream": {"const": True}, "response_format": {"enum": ["srt", "verbose_json", "vtt"]}},
+    }

@@ -1,15 +1,30 @@
 """What the HTTP side and a speech engine say to each other.
 
-Data goes one way: a path and options in, a transcription out. Engines know nothing of HTTP, and the errors below carry
-what a client has to be told; `whisper_api.errors` gives them their status.
+Data goes one way: a recording and options in, a transcription out. Engines know nothing of HTTP, and the errors below
+carry what a client has to be told; `whisper_api.errors` gives them their status.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from whisper_api.audio import Recording
 
 Task = Literal["transcribe", "translate"]
+
+
+@dataclass(frozen=True)
+class VoiceActivity:
+    """How speech is told from silence, music and noise before anything is transcribed.
+
+    `threshold` is the probability of speech from which a moment counts as speech; speech is `padding_ms` longer at both
+    ends than it was found to be, and ends where there is none for `silence_ms`.
+    """
+
+    threshold: float = 0.5
+    padding_ms: int = 400
+    silence_ms: int = 2000
 
 
 @dataclass(frozen=True)
@@ -17,7 +32,8 @@ class Options:
     """How one recording is to be transcribed.
 
     `model` is a canonical id (see `Engine.resolve`), `language` an ISO 639-1 code or None to detect it. `temperature` 0
-    lets the engine raise it by itself where its own checks find the text implausible.
+    lets the engine raise it by itself where its own checks find the text implausible. `voice_activity` None transcribes
+    everything. A `batch_size` above 1 transcribes so many windows at once: faster, without the context of earlier text.
     """
 
     model: str
@@ -25,8 +41,10 @@ class Options:
     language: str | None = None
     prompt: str | None = None
     temperature: float = 0.0
+    hotwords: str | None = None
     word_timestamps: bool = False
-    vad_filter: bool = True
+    voice_activity: VoiceActivity | None = VoiceActivity()
+    batch_size: int = 1
 
 
 @dataclass(frozen=True)
@@ -56,17 +74,16 @@ class Segment:
     words: Sequence[Word] = ()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Transcription:
-    """A transcription under way: what is known at the start, and the segments as they are decoded.
+    """A transcription under way; all work is done while the next segment is asked for.
 
-    `duration` is the recording's length in seconds. Not asking for the next segment is all it takes to cancel.
+    `language` is right when the first segment is there, or no segment is left. Not asking for the next segment is all
+    it takes to cancel; closing `segments` then frees the model.
     """
 
-    model: str
     language: str
-    duration: float
-    segments: Iterator[Segment]
+    segments: Generator[Segment, None, None]
 
 
 @dataclass(frozen=True)
@@ -98,8 +115,16 @@ class Model:
     owned_by: str
 
 
+@dataclass(frozen=True)
+class Download:
+    """How far the files of a model have come, in bytes."""
+
+    completed: int
+    total: int
+
+
 class Engine(Protocol):
-    """A speech engine. Its methods block and are called in worker threads, `transcribe` in one at a time."""
+    """A speech engine. Its methods block and are called in worker threads; one segment is asked for at a time."""
 
     @property
     def default_model(self) -> str:
@@ -115,19 +140,28 @@ class Engine(Protocol):
     def models(self) -> Sequence[Model]:
         """The models on this machine, loaded or not."""
 
-    def fetch(self, model: str) -> None:
+    def loaded(self) -> Collection[str]:
+        """Ids of the models in memory."""
+
+    def fetch(self, model: str, progress: Callable[[Download], None] = ...) -> None:
         """Brings a model's files to this machine unless they are there.
 
-        Raises ModelNotFound, ModelUnavailable.
+        Raises ModelNotFound, ModelUnavailable, NoSpace.
         """
 
     def load(self, model: str) -> None:
         """Makes a model ready to transcribe. Raises ModelUnavailable."""
 
-    def transcribe(self, audio: Path, options: Options) -> Transcription:
-        """Starts a transcription.
+    def unload(self, model: str) -> bool:
+        """Frees a model's memory; whether it was in memory. Raises ModelInUse."""
 
-        Raises NotAudio, UndecodableAudio, UnsupportedOption, ModelUnavailable.
+    def delete(self, model: str) -> None:
+        """Deletes a model's files. Raises ModelNotFound, ModelInUse, ModelProtected."""
+
+    def transcribe(self, recording: "Recording", options: Options) -> Transcription:
+        """Starts a transcription of a recording that stays open until the last segment.
+
+        The segments raise UnsupportedOption, ModelUnavailable, ModelTooLarge.
         """
 
 
@@ -147,12 +181,32 @@ class ModelUnavailable(EngineError):
         self.retry_after = retry_after
 
 
+class NoSpace(EngineError):
+    """There is no room on the disk for a model."""
+
+
+class ModelTooLarge(EngineError):
+    """The model does not fit into the memory that this server may use."""
+
+
+class ModelInUse(EngineError):
+    """A transcription uses the model at the moment."""
+
+
+class ModelProtected(EngineError):
+    """The model's files are not for clients to delete."""
+
+
 class NotAudio(EngineError):
     """The file is of no known format, or holds no sound."""
 
 
 class UndecodableAudio(EngineError):
     """The file is audio, but broken."""
+
+
+class AudioTooLong(EngineError):
+    """The recording is longer than this server takes."""
 
 
 class UnsupportedOption(EngineError):

@@ -52,26 +52,31 @@ class ApiError(HTTPException):
         self.code = code
 
 
-def error_response(error: HTTPException) -> JSONResponse:
-    """OpenAI's error object for any HTTPException."""
+def error_object(error: HTTPException) -> Error:
+    """What OpenAI's error object holds, for any HTTPException."""
     kind: ErrorType = "invalid_request_error"
     if error.status_code == 429:
         kind = "rate_limit_error"
     elif error.status_code >= 500:
         kind = "server_error"
-    content = Error(
+    return Error(
         message=error.detail,
         type=kind,
         param=getattr(error, "param", None),
         code=getattr(error, "code", None),
     )
-    return JSONResponse(ErrorResponse(error=content).model_dump(), error.status_code, headers=error.headers)
 
 
-def internal_error(request_id: str) -> JSONResponse:
-    """The answer to an error nobody foresaw; the traceback is in the log under the same id."""
+def error_response(error: HTTPException) -> JSONResponse:
+    """OpenAI's error object as an answer."""
+    content = ErrorResponse(error=error_object(error))
+    return JSONResponse(content.model_dump(), error.status_code, headers=error.headers)
+
+
+def internal_error(request_id: str) -> ApiError:
+    """The error that tells of one nobody foresaw; the traceback is in the log under the same id."""
     message = f"The server failed on this request. Its log has the details under request id {request_id}."
-    return error_response(ApiError(500, message, code="internal_error"))
+    return ApiError(500, message, code="internal_error")
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -86,21 +91,34 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _DESCRIPTIONS = {
     400: "A parameter is missing or wrong, or the audio cannot be decoded; `param` names it.",
-    404: "No such model.",
-    413: "The upload exceeds the limit.",
+    403: "Clients of this server may not do that.",
+    404: "No such model, or no such job.",
+    409: "The model is in use.",
+    413: "The upload, or the recording's length, exceeds the limit.",
     415: "The request is not multipart/form-data, or the file holds no audio.",
     429: "Too many requests are waiting; `Retry-After` says when to come back.",
-    503: "The model cannot be had at the moment; `Retry-After` says when to come back.",
+    503: "The model, or disk space, cannot be had at the moment; `Retry-After` says when to come back.",
 }
 
 
-def _from_engine(error: engine.EngineError) -> ApiError:
+def from_engine(error: engine.EngineError) -> ApiError:
+    """The HTTP error of an engine's error."""
     message = str(error)
     match error:
         case engine.ModelNotFound():
             return ApiError(404, message, param="model", code="model_not_found")
         case engine.ModelUnavailable(retry_after=seconds):
             return ApiError(503, message, param="model", code="model_unavailable", retry_after=seconds)
+        case engine.NoSpace():
+            return ApiError(503, message, param="model", code="no_space", retry_after=3600)
+        case engine.ModelTooLarge():
+            return ApiError(400, message, param="model", code="model_too_large")
+        case engine.ModelInUse():
+            return ApiError(409, message, param="model", code="model_in_use")
+        case engine.ModelProtected():
+            return ApiError(403, message, param="model", code="model_protected")
+        case engine.AudioTooLong():
+            return ApiError(413, message, param="file", code="audio_too_long")
         case engine.NotAudio():
             return ApiError(415, message, param="file", code="unsupported_media_type")
         case engine.UndecodableAudio():
@@ -144,7 +162,7 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(engine.EngineError)
     async def engine_error(_: Request, error: engine.EngineError) -> Response:
-        return error_response(_from_engine(error))
+        return error_response(from_engine(error))
 
     @app.exception_handler(ClientDisconnect)
     async def client_gone(_: Request, __: ClientDisconnect) -> Response:

@@ -6,9 +6,9 @@ which has no specification, what players read.
 
 import math
 from collections.abc import Callable, Collection, Iterator
-from typing import Literal
+from typing import Any, Literal
 
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from whisper_api.engine import Transcript
@@ -60,15 +60,25 @@ class TranscriptionVerboseJson(BaseModel):
     usage: Usage
 
 
-def render(transcript: Transcript, response_format: ResponseFormat, granularities: Collection[Granularity]) -> Response:
-    """The HTTP answer for a transcript; `granularities` say what verbose_json holds besides the text."""
+def render(
+    transcript: Transcript, response_format: ResponseFormat, granularities: Collection[Granularity]
+) -> dict[str, Any] | str:
+    """A transcript as a JSON object, or as text; `granularities` say what verbose_json holds besides the text."""
+    if response_format == "json":
+        return TranscriptionJson(text=transcript.text, usage=_usage(transcript)).model_dump()
     if response_format == "verbose_json":
-        return JSONResponse(_verbose_json(transcript, granularities).model_dump(exclude_none=True))
+        return _verbose_json(transcript, granularities).model_dump(exclude_none=True)
     return _RENDERERS[response_format](transcript)
 
 
-def _json(transcript: Transcript) -> Response:
-    return JSONResponse(TranscriptionJson(text=transcript.text, usage=_usage(transcript)).model_dump())
+def response(
+    transcript: Transcript, response_format: ResponseFormat, granularities: Collection[Granularity]
+) -> Response:
+    """The HTTP answer that holds what `render` gives."""
+    content = render(transcript, response_format, granularities)
+    if isinstance(content, dict):
+        return JSONResponse(content)
+    return Response(content, media_type="text/vtt" if response_format == "vtt" else "text/plain")
 
 
 def _verbose_json(transcript: Transcript, granularities: Collection[Granularity]) -> TranscriptionVerboseJson:
@@ -109,18 +119,16 @@ def _usage(transcript: Transcript) -> Usage:
     return Usage(seconds=math.ceil(transcript.duration))
 
 
-def _text(transcript: Transcript) -> Response:
-    return PlainTextResponse(f"{transcript.text}\n" if transcript.text else "")
+def _text(transcript: Transcript) -> str:
+    return f"{transcript.text}\n" if transcript.text else ""
 
 
-def _srt(transcript: Transcript) -> Response:
-    cues = (f"{number}\n{cue}\n\n" for number, cue in enumerate(_cues(transcript, ","), start=1))
-    return PlainTextResponse("".join(cues))
+def _srt(transcript: Transcript) -> str:
+    return "".join(f"{number}\n{cue}\n\n" for number, cue in enumerate(_cues(transcript, ","), start=1))
 
 
-def _vtt(transcript: Transcript) -> Response:
-    cues = (f"{cue}\n\n" for cue in _cues(transcript, "."))
-    return Response("WEBVTT\n\n" + "".join(cues), media_type="text/vtt")
+def _vtt(transcript: Transcript) -> str:
+    return "WEBVTT\n\n" + "".join(f"{cue}\n\n" for cue in _cues(transcript, "."))
 
 
 def _cues(transcript: Transcript, decimal_mark: str) -> Iterator[str]:
@@ -138,4 +146,4 @@ def _clock(seconds: float, decimal_mark: str) -> str:
     return f"{hours:02d}:{minutes:02d}:{whole:02d}{decimal_mark}{milliseconds:03d}"
 
 
-_RENDERERS: dict[str, Callable[[Transcript], Response]] = {"json": _json, "text": _text, "srt": _srt, "vtt": _vtt}
+_RENDERERS: dict[str, Callable[[Transcript], str]] = {"text": _text, "srt": _srt, "vtt": _vtt}

@@ -1,9 +1,9 @@
-"""One inference at a time, a bounded number waiting, first come, first served."""
+"""One inference at a time: requests first come, first served, a bounded number waiting; jobs when no request waits."""
 
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,13 +13,21 @@ T = TypeVar("T")
 
 
 class InferenceQueue:
-    """Runs blocking work in one worker thread, off the event loop. To be used from one event loop."""
+    """Runs blocking work in one worker thread, off the event loop. `run` is to be used from one event loop."""
 
     def __init__(self, waiting: int) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+        self._engine = threading.Lock()
         self._places = 1 + waiting
         self._taken = 0
+        self._no_request = threading.Event()
+        self._no_request.set()
         self._last_seconds = 1.0
+
+    @property
+    def requests(self) -> int:
+        """Requests that run or wait."""
+        return self._taken
 
     def refuse_if_full(self) -> None:
         """Raises the 429 that `run` would raise now."""
@@ -39,17 +47,19 @@ class InferenceQueue:
         cancelled = threading.Event()
 
         def timed() -> T:
-            start = time.monotonic()
-            try:
-                return work(cancelled)
-            finally:
-                self._last_seconds = time.monotonic() - start
+            with self._engine:
+                start = time.monotonic()
+                try:
+                    return work(cancelled)
+                finally:
+                    self._last_seconds = time.monotonic() - start
 
         def leave(_: Future[T]) -> None:
             loop.call_soon_threadsafe(self._leave)
 
         future = self._executor.submit(timed)
         self._taken += 1
+        self._no_request.clear()
         future.add_done_callback(leave)
         try:
             # Cancelling what wrap_future returns cancels the future too, if it has not begun.
@@ -58,9 +68,23 @@ class InferenceQueue:
             cancelled.set()
             raise
 
+    def in_the_background(self, steps: Iterator[T]) -> Iterator[T]:
+        """The same steps, each made when no request runs or waits. For any thread but the event loop's."""
+        while True:
+            self._no_request.wait()
+            with self._engine:
+                try:
+                    step = next(steps)
+                except StopIteration:
+                    return
+            yield step
+
     def _leave(self) -> None:
         self._taken -= 1
+        if self._taken == 0:
+            self._no_request.set()
 
     def close(self) -> None:
         """Work that waits is dropped; work that runs was told so when its request was cancelled."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+        self._no_request.set()

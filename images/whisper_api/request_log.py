@@ -16,12 +16,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from whisper_api.errors import internal_error
+from whisper_api.errors import error_response, internal_error
+from whisper_api.metrics import Metrics
 
 _logger = logging.getLogger("whisper_api")
 
 # Asked every few seconds by supervisors: of no interest while they say what they always say.
-_PROBES = ("/health", "/ready")
+_PROBES = ("/busy", "/health", "/metrics", "/ready")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -44,8 +45,9 @@ def entry_of(request: HTTPConnection) -> Entry:
 class RequestLog:
     """The outermost ASGI middleware: request ids, the log, and the answer to errors nobody foresaw."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -70,9 +72,13 @@ class RequestLog:
             failure = error
             if status:
                 raise  # Half an answer is out: uvicorn closes the connection.
-            await internal_error(entry.request_id)(scope, receive, tagged_send)
+            await error_response(internal_error(entry.request_id))(scope, receive, tagged_send)
         finally:
-            _write(scope, entry, status, time.monotonic() - start, failure)
+            seconds = time.monotonic() - start
+            # The template, not the path that was asked for: paths are the client's text.
+            route = getattr(scope.get("route"), "path", None)
+            self._metrics.count_request(scope["method"], route, status, seconds)
+            _write(scope["method"], route, entry, status, seconds, failure)
 
 
 def _request_id(scope: Scope) -> str:
@@ -81,26 +87,38 @@ def _request_id(scope: Scope) -> str:
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-def _write(scope: Scope, entry: Entry, status: int, seconds: float, failure: Exception | None) -> None:
-    # The template, not the path that was asked for: paths are the client's text.
-    route = getattr(scope.get("route"), "path", None)
+def _write(
+    method: str, route: str | None, entry: Entry, status: int, seconds: float, failure: Exception | None
+) -> None:
     line: dict[str, Any] = {
         "request_id": entry.request_id,
-        "method": scope["method"],
+        "method": method,
         "route": route,
         "status": status,
         "wall_seconds": round(seconds, 3),
     }
+    line |= _work(entry)
+    level = logging.ERROR if status >= 500 else logging.INFO
+    if route in _PROBES and failure is None:
+        level = logging.DEBUG
+    _logger.log(level, "request", extra={"line": line}, exc_info=failure)
+
+
+def _work(entry: Entry) -> dict[str, Any]:
+    line: dict[str, Any] = {}
     if entry.model is not None:
         line["model"] = entry.model
     if entry.audio_seconds is not None and entry.engine_seconds:
         line["audio_seconds"] = round(entry.audio_seconds, 3)
         line["engine_seconds"] = round(entry.engine_seconds, 3)
         line["real_time_factor"] = round(entry.audio_seconds / entry.engine_seconds, 1)
-    level = logging.ERROR if status >= 500 else logging.INFO
-    if route in _PROBES and failure is None:
-        level = logging.DEBUG
-    _logger.log(level, "request", extra={"line": line}, exc_info=failure)
+    return line
+
+
+def write_job(job_id: str, status: str, entry: Entry, failure: Exception | None = None) -> None:
+    """One line for a job that has ended; `failure` is an error nobody foresaw."""
+    line = {"request_id": entry.request_id, "job": job_id, "status": status, **_work(entry)}
+    _logger.log(logging.ERROR if failure else logging.INFO, "job", extra={"line": line}, exc_info=failure)
 
 
 class _JsonLines(logging.Formatter):

@@ -7,13 +7,17 @@ huggingface_hub.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ByteSize, Field, NonNegativeInt
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 def _binary_unit(value: object) -> object:
     """`500M` is 500 MiB, as it is in nginx's `client_max_body_size`; to pydantic it would be 500 million."""
     return f"{value}iB" if isinstance(value, str) and value[-1:] in tuple("kKmMgG") else value
+
+
+def _listed(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -35,7 +39,19 @@ class Settings(BaseSettings):
     """Requests that may wait for the one that runs; above it the answer is 429."""
     upload_limit: Annotated[ByteSize, BeforeValidator(_binary_unit)] = ByteSize(500 * 1024**2)
     """Largest request body, in bytes or with a unit (`500M`); above it the answer is 413."""
+    audio_limit: PositiveFloat = 12 * 3600
+    """Longest recording, in seconds; above it the answer is 413."""
+    allowed_models: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = []
+    """Models that clients may have fetched from the hub, besides `WHISPER__MODEL`: ids or aliases, separated by
+    commas, with `*` for any text (`small,Systran/*`). A path is a CTranslate2 model's folder, known by its name."""
     data_folder: Path = Path("/data")
-    """Volume that holds uploads while they are worked on."""
+    """Volume that holds uploads while they are worked on, and jobs."""
+    job_store: Annotated[str, Field(pattern=r"^(|rediss?://.+)$")] = ""
+    """Where jobs wait for a worker: empty for SQLite on the data volume, or `redis://HOST:PORT/DB`, which several
+    servers can share when they share the data volume too."""
+    job_limit: NonNegativeInt = 100
+    """Jobs that may wait or run; above it the answer is 429."""
+    job_ttl: PositiveInt = 24 * 3600
+    """Seconds that a finished job and its result are kept."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log line that is written."""

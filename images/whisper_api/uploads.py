@@ -2,12 +2,15 @@
 
 import errno
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from fastapi import Request, Response, UploadFile
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.types import Message
 
@@ -49,6 +52,7 @@ class UploadRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
+        fields = self._fields()
 
         async def receive_upload(request: Request) -> Response:
             settings: Settings = request.app.state.settings
@@ -70,6 +74,7 @@ class UploadRoute(APIRoute):
                 message = "The server has no disk space left for this upload. Try again later."
                 raise ApiError(503, message, param="file", code="no_space", retry_after=60) from error
             try:
+                _refuse_repeated(form, fields)
                 if isinstance(form.get("file"), str):
                     message = "`file` was sent as text. Send it as a file, with a file name."
                     raise ApiError(400, message, param="file", code="invalid_parameter")
@@ -79,12 +84,29 @@ class UploadRoute(APIRoute):
 
         return receive_upload
 
+    def _fields(self) -> frozenset[str]:
+        """Names of the form's fields that are no lists. FastAPI has made a pydantic model of them."""
+        model = self.body_field.field_info.annotation if self.body_field else None
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return frozenset()
+        return frozenset(
+            info.alias or name for name, info in model.model_fields.items() if get_origin(info.annotation) is not list
+        )
+
 
 def _refuse_other_content(request: Request) -> None:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type and content_type not in _FORM_TYPES:
         message = f"Send the parameters as multipart/form-data, not as {content_type[:100]}."
         raise ApiError(415, message, code="unsupported_media_type")
+
+
+def _refuse_repeated(form: FormData, fields: frozenset[str]) -> None:
+    """A field sent twice would mean whichever value a library happens to take."""
+    for name, times in Counter(name for name, _ in form.multi_items() if name in fields).items():
+        if times > 1:
+            message = f"`{name}` was sent {times} times. Send it once."
+            raise ApiError(400, message, param=name, code="duplicate_parameter")
 
 
 def _limited(request: Request, max_bytes: int) -> Request:

@@ -1,27 +1,35 @@
 """faster-whisper behind the `Engine` protocol: CTranslate2 on the CPU or a GPU, no torch."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from whisper_api import audio
-from whisper_api.engine import Model, Options, Segment, Transcription, UnsupportedOption, Word
+from whisper_api.engine import Download, Model, Options, Segment, Transcription, UnsupportedOption, Word
 from whisper_api.settings import Settings
+from whisper_faster import speech
 from whisper_faster.loaded_models import LoadedModels
 from whisper_faster.models import ModelCache
 
 if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
     from faster_whisper.transcribe import Segment as WhisperSegment
 
 # Tried one after the other while a window's text is implausible: the values of OpenAI's reference implementation.
 _TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+# A model reads so many tokens of earlier text at most, half of its 448.
+_CONTEXT_TOKENS = 223
+
+# What OpenAI's and others' papers say of these multilingual models: they were not trained to translate.
+_TRANSCRIBING_ONLY = ("turbo", "distil")
 
 
 class FasterWhisperEngine:
     """Whisper models of a Hugging Face cache, loaded on first use."""
 
     def __init__(self, settings: Settings) -> None:
-        self._cache = ModelCache(settings.model)
+        self._cache = ModelCache(settings)
         self._loaded = LoadedModels(settings, self._cache.folder)
 
     @property
@@ -41,45 +49,123 @@ class FasterWhisperEngine:
     def models(self) -> Sequence[Model]:
         return self._cache.present()
 
-    def fetch(self, model: str) -> None:
-        self._cache.fetch(model)
+    def loaded(self) -> Collection[str]:
+        return self._loaded.names()
+
+    def fetch(self, model: str, progress: Callable[[Download], None] = lambda _: None) -> None:
+        self._cache.fetch(model, progress)
 
     def load(self, model: str) -> None:
-        self._loaded.get(model)
+        with self._loaded.use(model):
+            pass
 
-    def transcribe(self, recording: Path, options: Options) -> Transcription:
-        samples = audio.decode(recording)
-        duration = len(samples) / audio.SAMPLE_RATE
-        if duration == 0:
-            return Transcription(options.model, options.language or "en", duration, iter(()))
-        model = self._loaded.get(options.model)
-        if options.language not in (None, *model.supported_languages):
-            message = f"The model {options.model} knows English only. Use a multilingual model, or language en."
-            raise UnsupportedOption("language", message)
-        segments, info = model.transcribe(
-            samples,
+    def unload(self, model: str) -> bool:
+        return self._loaded.unload(model)
+
+    def delete(self, model: str) -> None:
+        self._cache.delete(model)
+
+    def transcribe(self, recording: audio.Recording, options: Options) -> Transcription:
+        def understood(language: str) -> None:
+            transcription.language = language
+
+        transcription = Transcription(options.language or "en", self._segments(recording, options, understood))
+        return transcription
+
+    def _segments(
+        self, recording: audio.Recording, options: Options, understood: Callable[[str], None]
+    ) -> Generator[Segment, None, None]:
+        """The segments of one stretch after the other, in the light of what was said before.
+
+        `understood` is told the language.
+        """
+        number = 0
+        context: list[int] = []
+        with self._loaded.use(options.model) as model:
+            _refuse_what_it_cannot(model, options)
+            for stretch in recording.stretches():
+                language, found = _transcribe(model, stretch, options, context)
+                if language is not None:
+                    understood(language)
+                    options = replace(options, language=language)
+                for segment in found:
+                    context = [*context, *segment.tokens][-_CONTEXT_TOKENS:]
+                    yield _segment(number, stretch.start, segment)
+                    number += 1
+
+
+def _refuse_what_it_cannot(model: "WhisperModel", options: Options) -> None:
+    if options.language not in (None, *model.supported_languages):
+        message = f"The model {options.model} knows English only. Use a multilingual model, or language en."
+        raise UnsupportedOption("language", message)
+    multilingual = model.model.is_multilingual
+    if options.task == "translate" and (not multilingual or any(name in options.model for name in _TRANSCRIBING_ONLY)):
+        message = f"The model {options.model} cannot translate. Use tiny, base, small, medium or large-v3."
+        raise UnsupportedOption("model", message)
+
+
+def _transcribe(
+    model: "WhisperModel", stretch: audio.Stretch, options: Options, context: Sequence[int]
+) -> "tuple[str | None, Iterable[WhisperSegment]]":
+    """The language of a stretch and what is said in it; None and nothing where nobody speaks.
+
+    Looking for speech comes first: without any the model is not asked, not even for the language.
+    """
+    from faster_whisper import BatchedInferencePipeline
+
+    if options.batch_size > 1:
+        windows = speech.windows(stretch.samples, options.voice_activity)
+        if not windows:
+            return None, ()
+        segments, info = BatchedInferencePipeline(model).transcribe(  # type: ignore[no-untyped-call]
+            stretch.samples,
             language=options.language,
             task=options.task,
             initial_prompt=options.prompt,
-            temperature=options.temperature or _TEMPERATURES,
+            temperature=options.temperature,
+            hotwords=options.hotwords,
             word_timestamps=options.word_timestamps,
-            vad_filter=options.vad_filter,
+            without_timestamps=False,
+            clip_timestamps=windows,
+            batch_size=options.batch_size,
         )
-        return Transcription(options.model, info.language, duration, self._segments(options.model, segments))
+        return info.language, segments
 
-    def _segments(self, model: str, segments: "Iterable[WhisperSegment]") -> Iterator[Segment]:
-        for number, segment in enumerate(segments):
-            self._loaded.touch(model)
-            yield Segment(
-                id=number,
-                seek=segment.seek,
-                start=segment.start,
-                end=segment.end,
-                text=segment.text,
-                tokens=segment.tokens,
-                temperature=segment.temperature or 0.0,
-                avg_logprob=segment.avg_logprob,
-                compression_ratio=segment.compression_ratio,
-                no_speech_prob=segment.no_speech_prob,
-                words=[Word(word.start, word.end, word.word, word.probability) for word in segment.words or ()],
-            )
+    found = speech.found(stretch.samples, options.voice_activity)
+    if found is None:
+        return None, ()
+    segments, info = model.transcribe(
+        found.samples,
+        language=options.language,
+        task=options.task,
+        initial_prompt=context or options.prompt,
+        temperature=options.temperature or _TEMPERATURES,
+        hotwords=options.hotwords,
+        word_timestamps=options.word_timestamps,
+    )
+    return info.language, found.at_their_times(segments)
+
+
+def _segment(number: int, start: float, segment: "WhisperSegment") -> Segment:
+    """A segment of a stretch that begins `start` seconds after the recording."""
+    return Segment(
+        id=number,
+        seek=segment.seek + round(start * 100),  # OpenAI's `seek` counts the spectrogram's frames, of 10 ms.
+        start=_time(start + segment.start),
+        end=_time(start + segment.end),
+        text=segment.text,
+        tokens=segment.tokens,
+        temperature=segment.temperature or 0.0,
+        avg_logprob=segment.avg_logprob,
+        compression_ratio=segment.compression_ratio,
+        no_speech_prob=segment.no_speech_prob,
+        words=[
+            Word(_time(start + word.start), _time(start + word.end), word.word, float(word.probability))
+            for word in segment.words or ()
+        ],
+    )
+
+
+def _time(seconds: float) -> float:
+    """Milliseconds are all that there is to a time; some of the library's are numpy's."""
+    return round(float(seconds), 3)

@@ -1,15 +1,18 @@
 """Which models are in memory, and when they leave it."""
 
+import ctypes
+import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whisper_api import cgroup
-from whisper_api.engine import ModelUnavailable
+from whisper_api.engine import ModelInUse, ModelTooLarge, ModelUnavailable
 from whisper_api.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,42 +20,73 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("whisper_api")
 
+# What the process needs besides models: libraries, and the work on one stretch of audio.
+_RESERVED_BYTES = 400 * 1024**2
+
+# Memory of a model's weights in terms of its file, which holds them as float16. Less would do for the 8 bit types once
+# the model is loaded, but not while it is.
+_GROWTH = {"float32": 2.0, "int8_float32": 1.0}
+
 
 @dataclass
 class _Loaded:
     model: "WhisperModel"
-    used: float
+    bytes: int
+    used: float = field(default_factory=time.monotonic)
+    users: int = 0
 
 
 class LoadedModels:
-    """Models by id; each is forgotten when nobody touched it for `settings.ttl` seconds."""
+    """Models by id; each is dropped when nobody used it for `settings.ttl` seconds or another needs its memory."""
 
-    def __init__(self, settings: Settings, folder: Callable[[str], Path]) -> None:
+    def __init__(
+        self, settings: Settings, folder: Callable[[str], Path], memory_bytes: Callable[[], int] = cgroup.memory_bytes
+    ) -> None:
         self._settings = settings
         self._folder = folder
+        self._memory_bytes = memory_bytes
         self._models: dict[str, _Loaded] = {}
         self._lock = threading.Lock()
 
-    def get(self, name: str) -> "WhisperModel":
-        """The model, loaded if it is not. Raises ModelUnavailable; a second caller waits for the first."""
+    def names(self) -> Collection[str]:
+        return tuple(self._models)
+
+    @contextmanager
+    def use(self, name: str) -> "Iterator[WhisperModel]":
+        """The model, loaded if it is not, and kept in memory until the context is left.
+
+        Raises ModelUnavailable, ModelTooLarge; a second caller waits for the first.
+        """
         with self._lock:
             if name not in self._models:
-                self._models[name] = _Loaded(self._load(name), time.monotonic())
+                self._models[name] = self._load(name)
                 self._look_again(name, self._settings.ttl)
             loaded = self._models[name]
-            loaded.used = time.monotonic()
-            return loaded.model
+            loaded.users += 1
+        try:
+            yield loaded.model
+        finally:
+            with self._lock:
+                loaded.users -= 1
+                loaded.used = time.monotonic()
 
-    def touch(self, name: str) -> None:
-        """Keeps a model that is at work from being forgotten."""
+    def unload(self, name: str) -> bool:
+        """Whether the model was in memory, which it is not any more. Raises ModelInUse."""
         with self._lock:
-            if name in self._models:
-                self._models[name].used = time.monotonic()
+            if name not in self._models:
+                return False
+            if self._models[name].users:
+                raise ModelInUse(f"The model {name} is at work. Try again when it is done.")
+            self._drop(name)
+            return True
 
-    def _load(self, name: str) -> "WhisperModel":
+    def _load(self, name: str) -> _Loaded:
         folder = self._folder(name)
+        needed = int((folder / "model.bin").stat().st_size * _GROWTH.get(self._settings.compute_type, 1.0))
+        if self._settings.inference_device == "cpu":
+            self._make_room(name, needed)
         start = time.monotonic()
-        # Imported here, for it would delay the moment from which the server answers.
+        # Imported here, for it would delay the start of the server.
         from faster_whisper import WhisperModel
 
         try:
@@ -69,7 +103,30 @@ class LoadedModels:
                 f"The model {name} cannot be loaded; the server's log says why. Its files may have to be fetched again."
             ) from error
         _logger.info("loaded %s in %.1f s", name, time.monotonic() - start)
-        return model
+        return _Loaded(model, needed)
+
+    def _make_room(self, name: str, needed: int) -> None:
+        """Drops models that nobody uses, least recently used first, until another fits."""
+        room = self._memory_bytes() - _RESERVED_BYTES
+        if needed > room:
+            raise ModelTooLarge(
+                f"The model {name} needs {needed / 1e6:.0f} MB of memory, this server has {max(room, 0) / 1e6:.0f} MB "
+                "for models. Use a smaller model."
+            )
+        idle = sorted((loaded.used, other) for other, loaded in self._models.items() if not loaded.users)
+        for _, other in idle:
+            if sum(loaded.bytes for loaded in self._models.values()) + needed <= room:
+                return
+            self._drop(other)
+            _logger.info("unloaded %s to make room for %s", other, name)
+        if sum(loaded.bytes for loaded in self._models.values()) + needed > room:
+            raise ModelUnavailable(f"There is no memory for the model {name} while another one is at work.")
+
+    def _drop(self, name: str) -> None:
+        del self._models[name]
+        gc.collect()
+        # glibc keeps what was freed for the process's next wish; a container's limit counts it.
+        ctypes.CDLL(None).malloc_trim(0)
 
     def _look_again(self, name: str, seconds: float) -> None:
         if seconds < 0:
@@ -80,9 +137,15 @@ class LoadedModels:
 
     def _forget_unused(self, name: str) -> None:
         with self._lock:
-            left = self._models[name].used + self._settings.ttl - time.monotonic()
+            if name not in self._models:
+                return
+            loaded = self._models[name]
+            left = loaded.used + self._settings.ttl - time.monotonic()
+            if loaded.users:
+                left = float(self._settings.ttl)
             if left > 0:
                 self._look_again(name, left)
                 return
-            del self._models[name]
+            del loaded
+            self._drop(name)
         _logger.info("unloaded %s, unused for %d s", name, self._settings.ttl)

@@ -1,12 +1,19 @@
 """Which Whisper models there are, and where their files lie: a Hugging Face cache, asked before any hub."""
 
+import re
+import shutil
 import threading
 from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from whisper_api.engine import Model, ModelNotFound, ModelUnavailable
+from whisper_api.engine import Download, Model, ModelNotFound, ModelProtected, ModelUnavailable, NoSpace
+from whisper_api.settings import Settings
 
-# huggingface_hub and faster_whisper are imported where they are used: they would delay the start of the server.
+# huggingface_hub is imported where it is used: it would delay the start of the server.
 
 DEFAULT_ALIAS = "whisper-1"
 
@@ -33,56 +40,108 @@ ALIASES = {
     "distil-large-v3.5": "distil-whisper/distil-large-v3.5-ct2",
 }
 
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+
 # Without these faster-whisper cannot load a model, or asks the hub for what is missing.
 _NEEDED = ("model.bin", "config.json", "tokenizer.json")
 
+# All that it reads.
+_FILES = [*_NEEDED, "preprocessor_config.json", "vocabulary.*"]
+
+# What a download leaves free on the disk.
+_SPARED_BYTES = 1024**3
+
+_POLL_SECONDS = 0.2
+
 
 class ModelCache:
-    """The models in the Hugging Face cache of this process (`HF_HOME`), and those it may add to it."""
+    """The models in this process's Hugging Face cache (`HF_HOME`) and in the operator's folders, and those it may add.
 
-    def __init__(self, default_model: str) -> None:
-        self.default_model = ALIASES.get(default_model, default_model)
+    Those are what the operator allows and no other: clients must not be able to fill the disk.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        named = [settings.model, *settings.allowed_models]
+        self._folders = {Path(name).name: Path(name) for name in named if name.startswith("/")}
+        self._allowed = [ALIASES.get(name, name) for name in named if not name.startswith("/")]
+        default = settings.model
+        self.default_model = Path(default).name if default.startswith("/") else ALIASES.get(default, default)
         self._downloads: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def resolve(self, name: str) -> str:
-        """The repository of an alias, or of a model that is known or here. Raises ModelNotFound."""
+        """The id of an alias, or of a model that is here or may be fetched. Raises ModelNotFound."""
         if name == DEFAULT_ALIAS:
             return self.default_model
         model = ALIASES.get(name, name)
-        if model in ALIASES.values() or model == self.default_model or self._cached(model) is not None:
+        if model in self._folders or self._may_be_fetched(model) or self._cached(model) is not None:
             return model
         # The name is the client's text: quoted, and no more of it than an id can have.
-        raise ModelNotFound(f"There is no model {name[:100]!r} here. GET /v1/models lists those on this machine.")
+        raise ModelNotFound(
+            f"There is no model {name[:100]!r} here that clients may use. GET /v1/models lists those on this machine; "
+            "WHISPER__ALLOWED_MODELS adds others."
+        )
 
     def present(self) -> list[Model]:
-        """The models in the cache that faster-whisper can load."""
+        """The models that faster-whisper can load."""
         import huggingface_hub
 
+        models = [
+            Model(id=name, created=int((folder / "model.bin").stat().st_mtime), owned_by="operator")
+            for name, folder in self._folders.items()
+            if _is_whole(folder)
+        ]
         try:
             cached = huggingface_hub.scan_cache_dir()
         except huggingface_hub.errors.CacheNotFound:
-            return []
-        return [
+            return models
+        return models + [
             Model(id=repo.repo_id, created=int(repo.last_modified), owned_by=repo.repo_id.partition("/")[0])
             for repo in sorted(cached.repos, key=lambda repo: repo.repo_id)
             if self._cached(repo.repo_id) is not None
         ]
 
     def folder(self, model: str) -> Path:
-        """The folder of a model's files. Raises ModelUnavailable when they are not all in the cache."""
-        folder = self._cached(model)
+        """The folder of a model's files. Raises ModelUnavailable when they are not all here."""
+        folder = self._present(model)
         if folder is None:
             raise ModelUnavailable(f"The model {model} is not on this machine.")
         return folder
 
-    def fetch(self, model: str) -> None:
-        """Downloads a model unless it is in the cache; a second caller waits for the first.
+    def fetch(self, model: str, progress: Callable[[Download], None]) -> None:
+        """Downloads a model unless it is here; a second caller waits for the first.
 
-        Raises ModelNotFound when the hub does not have it, ModelUnavailable when the hub cannot be reached.
+        Raises ModelNotFound when the hub does not have it, ModelUnavailable when the hub cannot be reached, NoSpace.
         """
         with self._downloads[model]:
-            if self._cached(model) is None:
-                _download(model)
+            if self._present(model) is None:
+                _download(model, progress)
+
+    def delete(self, model: str) -> None:
+        """Deletes a model's files. Raises ModelProtected unless they could be fetched again."""
+        import huggingface_hub
+
+        if model == self.default_model or not self._may_be_fetched(model) or huggingface_hub.is_offline_mode():
+            raise ModelProtected(f"The files of {model} are not for clients to delete: they could not be had again.")
+        with self._downloads[model]:
+            cached = huggingface_hub.scan_cache_dir()
+            revisions = [
+                revision.commit_hash
+                for repo in cached.repos
+                if repo.repo_id == model and repo.repo_type == "model"
+                for revision in repo.revisions
+            ]
+            cached.delete_revisions(*revisions).execute()
+            if self._cached(model) is not None:
+                raise ModelProtected(f"The files of {model} belong to the host's administrator.")
+
+    def _may_be_fetched(self, model: str) -> bool:
+        return bool(_HUB_ID.fullmatch(model)) and any(fnmatchcase(model, pattern) for pattern in self._allowed)
+
+    def _present(self, model: str) -> Path | None:
+        folder = self._folders.get(model)
+        if folder is not None:
+            return folder if _is_whole(folder) else None
+        return self._cached(model)
 
     def _cached(self, model: str) -> Path | None:
         """The folder of a model's files when all of them are in the cache; the hub is not asked."""
@@ -96,15 +155,45 @@ class ModelCache:
         return paths[0].parent if len(paths) == len(_NEEDED) else None
 
 
-def _download(model: str) -> None:
-    import faster_whisper
-    import huggingface_hub
+def _is_whole(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in _NEEDED)
 
+
+def _download(model: str, progress: Callable[[Download], None]) -> None:
+    import huggingface_hub
+    import huggingface_hub.constants
+
+    unavailable = ModelUnavailable(
+        f"The model {model} is not on this machine, and the Hugging Face hub cannot be reached to fetch it."
+    )
+    if huggingface_hub.is_offline_mode():
+        raise unavailable
+    cache = Path(huggingface_hub.constants.HF_HUB_CACHE)
+    cache.mkdir(parents=True, exist_ok=True)
     try:
-        faster_whisper.download_model(model)
-    except huggingface_hub.errors.RepositoryNotFoundError as error:
-        raise ModelNotFound(f"The hub has no model {model}, or does not show it to this server.") from error
+        files = huggingface_hub.snapshot_download(model, allow_patterns=_FILES, dry_run=True)
+        total = sum(file.file_size or 0 for file in files if file.will_download)
+        if shutil.disk_usage(cache).free < total + _SPARED_BYTES:
+            raise NoSpace(f"The model {model} has {total / 1e6:.0f} MB, which this server's disk has no room for.")
+        blobs = cache / huggingface_hub.constants.REPO_ID_SEPARATOR.join(["models", *model.split("/")]) / "blobs"
+        before = _size(blobs)
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            downloading = executor.submit(huggingface_hub.snapshot_download, model, allow_patterns=_FILES)
+            while not downloading.done():
+                progress(Download(min(total, _size(blobs) - before), total))
+                wait([downloading], timeout=_POLL_SECONDS)
+            downloading.result()
+        progress(Download(total, total))
     except (OSError, huggingface_hub.errors.HfHubHTTPError) as error:
-        raise ModelUnavailable(
-            f"The model {model} is not on this machine, and the Hugging Face hub cannot be reached to fetch it."
-        ) from error
+        if isinstance(error.__cause__, huggingface_hub.errors.RepositoryNotFoundError):
+            raise ModelNotFound(f"The hub has no model {model}, or does not show it to this server.") from error
+        raise unavailable from error
+
+
+def _size(folder: Path) -> int:
+    """Bytes of a folder's files, in which files may come and go."""
+    sizes = []
+    for path in folder.glob("*"):
+        with suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size)
+    return sum(sizes)

@@ -17,7 +17,7 @@ from whisper_api.settings import Settings
 
 
 @contextmanager
-def _serving(engine: ScriptedEngine, settings: Settings) -> Iterator[httpx.Client]:
+def serving(engine: ScriptedEngine, settings: Settings) -> Iterator[httpx.Client]:
     config = uvicorn.Config(
         create_app(engine, settings, title="test"), port=0, log_config=None, timeout_graceful_shutdown=1
     )
@@ -50,7 +50,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def http(engine: ScriptedEngine, settings: Settings) -> Iterator[httpx.Client]:
     """A client of a server with the fixtures' engine and settings, which test modules may override."""
-    with _serving(engine, settings) as client:
+    with serving(engine, settings) as client:
         yield client
 
 

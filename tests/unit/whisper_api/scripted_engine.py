@@ -1,10 +1,21 @@
 """An engine that says what a test wrote, when the test lets it."""
 
 import threading
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Generator, Sequence
 
-from whisper_api.engine import EngineError, Model, ModelNotFound, Options, Segment, Transcription, Word
+from whisper_api.audio import Recording
+from whisper_api.engine import (
+    Download,
+    EngineError,
+    Model,
+    ModelInUse,
+    ModelNotFound,
+    ModelProtected,
+    Options,
+    Segment,
+    Transcription,
+    Word,
+)
 
 MODEL = "scripted/base"
 
@@ -42,8 +53,11 @@ class ScriptedEngine:
         self.go = threading.Event()
         self.go.set()
         self.asked: list[Options] = []
-        self.heard: list[bytes] = []
+        self.heard: list[float] = []
         self.given = 0
+        self.downloads = [Download(0, 100), Download(100, 100)]
+        self.in_memory = {MODEL}
+        self.in_use = False
 
     def resolve(self, name: str) -> str:
         if name not in ("whisper-1", MODEL):
@@ -53,22 +67,38 @@ class ScriptedEngine:
     def models(self) -> list[Model]:
         return [Model(id=MODEL, created=1_700_000_000, owned_by="scripted")]
 
-    def fetch(self, model: str) -> None:
+    def loaded(self) -> Collection[str]:
+        return self.in_memory
+
+    def fetch(self, model: str, progress: Callable[[Download], None] = lambda _: None) -> None:
         assert model == MODEL
+        for download in self.downloads:
+            progress(download)
 
     def load(self, model: str) -> None:
         assert model == MODEL
         if self.load_failure is not None:
             raise self.load_failure
+        self.in_memory.add(model)
 
-    def transcribe(self, audio: Path, options: Options) -> Transcription:
+    def unload(self, model: str) -> bool:
+        if self.in_use:
+            raise ModelInUse("at work")
+        unloaded = model in self.in_memory
+        self.in_memory.discard(model)
+        return unloaded
+
+    def delete(self, model: str) -> None:
+        raise ModelProtected(f"{model} is not yours")
+
+    def transcribe(self, recording: Recording, options: Options) -> Transcription:
         self.asked.append(options)
-        self.heard.append(audio.read_bytes())
+        self.heard.append(recording.seconds)
+        return Transcription(options.language or "en", self._speak())
+
+    def _speak(self) -> Generator[Segment, None, None]:
         if self.failure is not None:
             raise self.failure
-        return Transcription(MODEL, options.language or "en", float(len(self.segments)), self._speak())
-
-    def _speak(self) -> Iterator[Segment]:
         for spoken in self.segments:
             assert self.go.wait(10), "the test never let the engine go on"
             self.given += 1

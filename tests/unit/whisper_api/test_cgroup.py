@@ -54,3 +54,23 @@ def test_no_limit_anywhere(tmp_path: Path) -> None:
 def test_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert 1 <= cgroup.cpu_threads() <= CORES
+
+
+def memory(tmp_path: Path, membership: str) -> int:
+    (tmp_path / "membership").write_text(membership)
+    return cgroup.memory_bytes(tmp_path / "mount", tmp_path / "membership")
+
+
+def test_memory_limits(tmp_path: Path) -> None:
+    group(tmp_path / "mount" / "a", {"memory.max": "2147483648"})
+    group(tmp_path / "mount" / "a" / "b", {"memory.max": "max"})
+    assert memory(tmp_path, "0::/a/b\n") == 2**31
+    group(tmp_path / "mount" / "memory" / "old", {"memory.limit_in_bytes": "1000000"})
+    assert memory(tmp_path, "4:memory:/old\n2:cpu,cpuacct:/old\n") == 1_000_000
+
+
+def test_without_a_limit_memory_is_the_machine_s(tmp_path: Path) -> None:
+    (tmp_path / "mount").mkdir()
+    assert 2**28 < memory(tmp_path, "0::/\n") < 2**45
+    group(tmp_path / "mount", {"memory.max": str(2**60)})
+    assert memory(tmp_path, "0::/\n") < 2**45

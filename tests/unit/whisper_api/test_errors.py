@@ -5,6 +5,7 @@ import httpx
 import pytest
 
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
+from tests.unit.whisper_api.sound import FILE
 from whisper_api.engine import (
     ModelNotFound,
     ModelUnavailable,
@@ -14,7 +15,6 @@ from whisper_api.engine import (
 )
 
 URL = "/v1/audio/transcriptions"
-FILE = {"file": ("speech.mp3", b"audio")}
 
 
 def error_of(answer: httpx.Response) -> dict[str, Any]:

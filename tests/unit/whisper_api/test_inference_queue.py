@@ -10,11 +10,11 @@ import pytest
 
 from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
+from tests.unit.whisper_api.sound import FILE
 from whisper_api.errors import ApiError
 from whisper_api.inference_queue import InferenceQueue
 
 URL = "/v1/audio/transcriptions"
-FILE = {"file": ("speech.mp3", b"audio")}
 
 
 async def _started(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

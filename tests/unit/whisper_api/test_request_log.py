@@ -9,9 +9,10 @@ import pytest
 
 from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
+from tests.unit.whisper_api.sound import AUDIO
 
 URL = "/v1/audio/transcriptions"
-FILE = {"file": ("secret-name.mp3", b"audio")}
+FILE = {"file": ("secret-name.mp3", AUDIO)}
 
 
 Lines = Callable[[], list[dict[str, Any]]]

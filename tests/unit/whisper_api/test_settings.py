@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from tools import server_readme
 from whisper_api.settings import Settings
 
 
@@ -25,3 +26,16 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
     monkeypatch.setenv(f"WHISPER__{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
+
+
+def test_a_list_is_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHISPER__ALLOWED_MODELS", "small, Systran/*,")
+    assert Settings().allowed_models == ["small", "Systran/*"]
+    monkeypatch.setenv("WHISPER__ALLOWED_MODELS", "")
+    assert Settings().allowed_models == []
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    assert server_readme.README.read_text(encoding="utf-8") == server_readme.readme(), (
+        "run `python -m tools.server_readme`"
+    )

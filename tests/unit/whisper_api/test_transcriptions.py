@@ -6,9 +6,10 @@ import pytest
 from openai.types.audio import Transcription, TranscriptionVerbose
 
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
+from tests.unit.whisper_api.sound import AUDIO
+from whisper_api.engine import Options, VoiceActivity
 
 URL = "/v1/audio/transcriptions"
-AUDIO = b"anything: the scripted engine does not listen"
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_json(client: openai.OpenAI, audio: io.BytesIO, engine: ScriptedEngine) 
     answer = client.audio.transcriptions.create(model="whisper-1", file=audio)
     assert Transcription.model_validate(answer.model_dump()).text == "Good morning. Fine day."
     assert answer.model_dump()["usage"] == {"type": "duration", "seconds": 2}
-    assert engine.heard == [AUDIO]
+    assert engine.heard == [2.0]
 
 
 def test_an_empty_language_is_none(client: openai.OpenAI, audio: io.BytesIO, engine: ScriptedEngine) -> None:
@@ -124,3 +125,69 @@ def test_nothing_said_is_an_empty_text(http: httpx.Client, engine: ScriptedEngin
 def test_the_engine_s_own_time_is_told(http: httpx.Client) -> None:
     answer = http.post(URL, files={"file": AUDIO})
     assert 0 <= int(answer.headers["openai-processing-ms"]) < 1000
+
+
+# OpenAI's client calls its translations deprecated; its users are still there.
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
+def test_translations(client: openai.OpenAI, http: httpx.Client, engine: ScriptedEngine) -> None:
+    answer = client.audio.translations.create(model="whisper-1", file=("a.wav", AUDIO), prompt="Paris")
+    assert answer.text == "Good morning. Fine day."
+    (options,) = engine.asked
+    assert (options.task, options.prompt, options.language) == ("translate", "Paris", None)
+    verbose = http.post("/v1/audio/translations", files={"file": AUDIO}, data={"response_format": "verbose_json"})
+    assert (verbose.json()["task"], verbose.json()["language"]) == ("translate", "en")
+
+
+def test_extensions_reach_the_engine(http: httpx.Client, engine: ScriptedEngine) -> None:
+    form = {"vad_filter": "false", "hotwords": "Zoë", "batch_size": "4"}
+    for path in (URL, "/v1/audio/translations"):
+        assert http.post(path, files={"file": AUDIO}, data=form).status_code == 200
+        options = engine.asked[-1]
+        assert (options.voice_activity, options.hotwords, options.batch_size) == (None, "Zoë", 4)
+
+
+def test_empty_fields_mean_their_defaults(http: httpx.Client, engine: ScriptedEngine) -> None:
+    form = {"language": "", "prompt": "", "response_format": "", "temperature": "", "hotwords": "", "model": ""}
+    assert http.post(URL, files={"file": AUDIO}, data=form).status_code == 200
+    assert engine.asked == [Options(model=MODEL)]
+
+
+def test_chunking_strategy(client: openai.OpenAI, http: httpx.Client, engine: ScriptedEngine) -> None:
+    client.audio.transcriptions.create(model="whisper-1", file=("a.wav", AUDIO), chunking_strategy="auto")
+    assert engine.asked[-1].voice_activity == VoiceActivity()
+    client.audio.transcriptions.create(
+        model="whisper-1",
+        file=("a.wav", AUDIO),
+        chunking_strategy={"type": "server_vad", "threshold": 0.3, "silence_duration_ms": 500},
+    )
+    assert engine.asked[-1].voice_activity == VoiceActivity(threshold=0.3, silence_ms=500)
+    http.post(URL, files={"file": AUDIO}, data={"chunking_strategy": '{"type":"server_vad","prefix_padding_ms":0}'})
+    assert engine.asked[-1].voice_activity == VoiceActivity(padding_ms=0)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    ["manual", "{", "[]", '{"type":"other"}', '{"type":"server_vad","threshold":7}', '{"type":"server_vad","x":1}'],
+)
+def test_a_wrong_chunking_strategy(http: httpx.Client, strategy: str) -> None:
+    answer = http.post(URL, files={"file": AUDIO}, data={"chunking_strategy": strategy})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "chunking_strategy")
+
+
+def test_log_probabilities_are_not_to_be_had(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.audio.transcriptions.create(model="whisper-1", file=("a.wav", AUDIO), include=["logprobs"])
+    assert (refused.value.param, refused.value.code) == ("include[]", "unsupported_option")
+
+
+@pytest.mark.parametrize("name", ["model", "language", "response_format", "temperature", "stream", "chunking_strategy"])
+def test_a_field_sent_twice(http: httpx.Client, name: str) -> None:
+    answer = http.post(URL, files={"file": AUDIO}, data={name: ["1", "1"]})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
+    assert answer.json()["error"]["code"] == "duplicate_parameter"
+
+
+@pytest.mark.parametrize(("name", "value"), [("batch_size", "0"), ("batch_size", "99"), ("stream", "perhaps")])
+def test_extensions_out_of_their_range(http: httpx.Client, name: str, value: str) -> None:
+    answer = http.post(URL, files={"file": AUDIO}, data={name: value})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)

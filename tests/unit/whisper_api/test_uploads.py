@@ -9,6 +9,7 @@ from pydantic import ByteSize
 
 from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
+from tests.unit.whisper_api.sound import AUDIO, wav
 from whisper_api import uploads
 from whisper_api.settings import Settings
 
@@ -23,20 +24,21 @@ def settings(tmp_path: Path) -> Settings:
 def test_a_large_upload_arrives_whole_and_leaves_nothing(
     http: httpx.Client, engine: ScriptedEngine, spooled: Callable[[], list[str]]
 ) -> None:
-    audio = bytes(range(256)) * 10_000
+    audio = wav(bytes(range(256)) * 10_000)
     assert http.post(URL, files={"file": ("speech.wav", audio)}).status_code == 200
-    assert engine.heard == [audio]
+    assert engine.heard == [80.0]
     assert spooled() == []
 
 
 @pytest.mark.parametrize("name", ["a\nb.mp3", "x" * 2000, "../../etc/passwd", "a/b.mp3", "C:\\x.mp3", 'q"q.mp3', "🎤"])
 def test_the_file_s_name_means_nothing(http: httpx.Client, settings: Settings, name: str) -> None:
-    assert http.post(URL, files={"file": (name, b"audio")}).status_code == 200
-    assert [path.name for path in settings.data_folder.rglob("*")] == ["spool"]
+    assert http.post(URL, files={"file": (name, AUDIO)}).status_code == 200
+    assert all(path.name in ("spool", "jobs") for path in settings.data_folder.iterdir() if path.is_dir())
+    assert list((settings.data_folder / "spool").iterdir()) == []
 
 
 def test_a_file_name_longer_than_a_header_may_be(http: httpx.Client) -> None:
-    answer = http.post(URL, files={"file": ("x" * 10_000, b"audio")})
+    answer = http.post(URL, files={"file": ("x" * 10_000, AUDIO)})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_form")
 
 
@@ -105,7 +107,7 @@ def test_a_full_disk_is_said(http: httpx.Client, monkeypatch: pytest.MonkeyPatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("starlette.formparsers.SpooledTemporaryFile", full)
-    answer = http.post(URL, files={"file": ("a.mp3", b"audio")})
+    answer = http.post(URL, files={"file": ("a.mp3", AUDIO)})
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_space")
     assert answer.headers["retry-after"]
 

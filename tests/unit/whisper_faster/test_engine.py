@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from whisper_api.engine import ModelUnavailable, Options, UnsupportedOption
+from tests.api.accuracy import word_error_rate
+from whisper_api import audio, inference
+from whisper_api.engine import ModelInUse, ModelUnavailable, Options, Transcript, UnsupportedOption
 from whisper_api.settings import Settings
 from whisper_faster.engine import FasterWhisperEngine
 
@@ -22,29 +24,33 @@ def engine(hub: Path) -> FasterWhisperEngine:
     return FasterWhisperEngine(Settings(model=BASE))
 
 
+def transcribe(engine: FasterWhisperEngine, path: Path, options: Options) -> Transcript:
+    return inference.transcribe(engine, path, options, 1000, lambda *_: None)
+
+
 def recording(speech: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return next(entry for entry in speech if entry["file"].endswith(name))
 
 
 def test_speech(engine: FasterWhisperEngine, speech: list[dict[str, Any]]) -> None:
     beckett = recording(speech, "beckett.wav")
-    transcription = engine.transcribe(beckett["path"], Options(model=BASE, word_timestamps=True))
-    segments = list(transcription.segments)
-    assert (transcription.model, transcription.language) == (BASE, "en")
-    assert transcription.duration == pytest.approx(9.96, abs=0.01)
+    transcript = transcribe(engine, beckett["path"], Options(model=BASE, word_timestamps=True))
+    segments = transcript.segments
+    assert (transcript.model, transcript.language) == (BASE, "en")
+    assert transcript.duration == pytest.approx(9.96, abs=0.01)
     said = "".join(segment.text for segment in segments).lower()
     assert "ever tried" in said
     assert "fail better" in said
     assert [segment.id for segment in segments] == list(range(len(segments)))
     words = [word for segment in segments for word in segment.words]
     assert "".join(word.word for word in words) == "".join(segment.text for segment in segments)
-    assert all(0 <= word.start <= word.end <= transcription.duration + 0.1 for word in words)
+    assert all(0 <= word.start <= word.end <= transcript.duration + 0.1 for word in words)
 
 
 def test_the_language_is_detected(engine: FasterWhisperEngine, speech: list[dict[str, Any]]) -> None:
-    transcription = engine.transcribe(recording(speech, "bonjour_monde.wav")["path"], Options(model=BASE))
-    assert transcription.language == "fr"
-    assert "bonjour" in "".join(segment.text for segment in transcription.segments).lower()
+    transcript = transcribe(engine, recording(speech, "bonjour_monde.wav")["path"], Options(model=BASE))
+    assert transcript.language == "fr"
+    assert "bonjour" in transcript.text.lower()
 
 
 @pytest.mark.parametrize("seconds", [0, 0.01, 5])
@@ -55,15 +61,16 @@ def test_silence_is_no_text(engine: FasterWhisperEngine, tmp_path: Path, seconds
         file.setsampwidth(2)
         file.setframerate(16_000)
         file.writeframes(np.zeros(int(seconds * 16_000), dtype=np.int16).tobytes())
-    transcription = engine.transcribe(path, Options(model=BASE))
-    assert list(transcription.segments) == []
-    assert transcription.duration == seconds
+    for batch_size in (1, 4):
+        transcript = transcribe(engine, path, Options(model=BASE, batch_size=batch_size))
+        assert list(transcript.segments) == []
+        assert transcript.duration == seconds
 
 
 def test_a_model_that_knows_english_only(engine: FasterWhisperEngine, speech: list[dict[str, Any]]) -> None:
     path = recording(speech, "bonjour_monde.wav")["path"]
     with pytest.raises(UnsupportedOption, match="English only") as refused:
-        engine.transcribe(path, Options(model=TINY, language="fr"))
+        transcribe(engine, path, Options(model=TINY, language="fr"))
     assert refused.value.param == "language"
 
 
@@ -81,11 +88,75 @@ def test_an_unused_model_is_forgotten_after_its_time(hub: Path) -> None:
     assert hub.is_dir()
     engine = FasterWhisperEngine(Settings(model=TINY, ttl=1))
     engine.load(TINY)
-    loaded = engine._loaded
-    first = loaded.get(TINY)
-    assert loaded.get(TINY) is first
+    assert engine.loaded() == (TINY,)
     deadline = time.monotonic() + 5
-    while loaded._models and time.monotonic() < deadline:
+    while engine.loaded() and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not loaded._models
-    assert loaded.get(TINY) is not first
+    assert not engine.loaded()
+
+
+def test_a_translation_is_english(engine: FasterWhisperEngine, speech: list[dict[str, Any]]) -> None:
+    path = recording(speech, "bonjour_monde.wav")["path"]
+    transcript = transcribe(engine, path, Options(model=BASE, task="translate"))
+    assert transcript.language == "en"
+    assert "world" in transcript.text.lower() or "hello" in transcript.text.lower(), transcript.text
+
+
+def test_a_model_that_cannot_translate_says_so(engine: FasterWhisperEngine, speech: list[dict[str, Any]]) -> None:
+    with pytest.raises(UnsupportedOption, match="cannot translate") as refused:
+        transcribe(engine, recording(speech, "beckett.wav")["path"], Options(model=TINY, task="translate"))
+    assert refused.value.param == "model"
+
+
+def test_without_voice_activity_detection_all_of_it_is_decoded(
+    engine: FasterWhisperEngine, speech: list[dict[str, Any]]
+) -> None:
+    said = recording(speech, "beckett.wav")
+    for batch_size in (1, 4):
+        options = Options(model=BASE, voice_activity=None, batch_size=batch_size, language="en")
+        assert "fail better" in transcribe(engine, said["path"], options).text.lower()
+
+
+def test_several_windows_at_once(engine: FasterWhisperEngine, speech: list[dict[str, Any]]) -> None:
+    said = recording(speech, "two_cities.wav")
+    one = transcribe(engine, said["path"], Options(model=BASE, language="en"))
+    several = transcribe(engine, said["path"], Options(model=BASE, language="en", batch_size=4))
+    assert word_error_rate(one.text, several.text) < 0.1
+    starts = [segment.start for segment in several.segments]
+    assert starts == sorted(starts)
+    assert several.segments[-1].end == pytest.approx(one.segments[-1].end, abs=2)
+
+
+def test_hotwords_reach_the_model(engine: FasterWhisperEngine, speech: list[dict[str, Any]]) -> None:
+    path = recording(speech, "0870.wav")["path"]
+    plain = transcribe(engine, path, Options(model=BASE, language="en")).text
+    hinted = transcribe(engine, path, Options(model=BASE, language="en", hotwords="Jon Dashwoode")).text
+    assert "Dashwoode" in hinted
+    assert "Dashwoode" not in plain
+
+
+def test_a_recording_of_several_stretches(
+    engine: FasterWhisperEngine, speech: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times go on from one stretch to the next, and no word is lost between them."""
+    path = recording(speech, "two_cities.wav")["path"]
+    whole = transcribe(engine, path, Options(model=BASE, language="en", word_timestamps=True))
+    monkeypatch.setattr(audio, "_STRETCH_SECONDS", 20)
+    monkeypatch.setattr(audio, "_PAUSE_SOUGHT_SECONDS", 10)
+    parts = transcribe(engine, path, Options(model=BASE, language="en", word_timestamps=True))
+    assert word_error_rate(whole.text, parts.text) < 0.08
+    assert [segment.id for segment in parts.segments] == list(range(len(parts.segments)))
+    times = [time for word in parts.words for time in (word.start, word.end)]
+    assert times == sorted(times)
+    assert times[-1] == pytest.approx(whole.words[-1].end, abs=1)
+
+
+def test_a_model_at_work_is_not_unloaded(engine: FasterWhisperEngine, speech: list[dict[str, Any]]) -> None:
+    with audio.decode(recording(speech, "two_cities.wav")["path"], 1000) as sound:
+        segments = engine.transcribe(sound, Options(model=BASE, language="en")).segments
+        next(segments)
+        with pytest.raises(ModelInUse):
+            engine.unload(BASE)
+        segments.close()
+        assert engine.unload(BASE)
+        assert not engine.unload(BASE)

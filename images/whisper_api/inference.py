@@ -1,0 +1,43 @@
+"""From a file to a finished transcript, the same way for an answer at once, a stream and a job."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from whisper_api import audio
+from whisper_api.engine import Engine, Options, Segment, Transcript
+
+Pace = Callable[[Iterator[Segment]], Iterator[Segment]]
+
+
+def transcribe(
+    engine: Engine,
+    path: Path,
+    options: Options,
+    max_seconds: float,
+    heard: Callable[[Segment, float], None],
+    pace: Pace = iter,
+) -> Transcript:
+    """The transcript of a file.
+
+    `heard` is told each segment and the recording's length in seconds; what it raises ends the transcription. `pace`
+    hands the segments on, and may make them wait. Raises what `audio.decode` and `Engine.transcribe` raise.
+    """
+    start = time.monotonic()
+    with audio.decode(path, max_seconds) as recording:
+        transcription = engine.transcribe(recording, options)
+        segments: list[Segment] = []
+        with closing(transcription.segments):
+            for segment in pace(transcription.segments):
+                heard(segment, recording.seconds)
+                segments.append(segment)
+        return Transcript(
+            task=options.task,
+            model=options.model,
+            # A translation is always into English.
+            language="en" if options.task == "translate" else transcription.language,
+            duration=recording.seconds,
+            engine_seconds=time.monotonic() - start,
+            segments=segments,
+        )

@@ -1,0 +1,270 @@
+"""Jobs: what a worker needs to do one, how far it is, and what came of it.
+
+Everything about a job is in huey's storage, but its audio, which lies in the data folder under the job's id; huey hands
+the ids to whichever worker is free. Several servers share jobs when they share both.
+"""
+
+import shutil
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, TypeAdapter
+
+from whisper_api.engine import Options, Transcript
+from whisper_api.errors import ApiError, Error
+from whisper_api.formats import Granularity, ResponseFormat, render
+from whisper_api.settings import Settings
+
+if TYPE_CHECKING:
+    from huey import Huey
+
+Status = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
+
+_UNFINISHED = ("queued", "in_progress")
+
+# A worker says every few seconds that it is still there; a job of one that did not for so long is given to another.
+LEASE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a client asked for."""
+
+    options: Options
+    response_format: ResponseFormat
+    granularities: Sequence[Granularity]
+    request_id: str
+
+
+class _Record(BaseModel):
+    """A job as it is stored, written by one worker at a time. Times are in seconds since the epoch."""
+
+    order: Order
+    created: float
+    status: Status = "queued"
+    progress: float = 0.0
+    started: float | None = None
+    finished: float | None = None
+    error: Error | None = None
+
+
+class Job(BaseModel):
+    """A job. `progress` is the share of the audio that was transcribed, between 0 and 1; times are in seconds since the
+    epoch. `result` is what the request would have been answered: an object, or the text of `text`, `srt` and `vtt`."""
+
+    id: str
+    object: Literal["job"] = "job"
+    status: Status
+    progress: float
+    model: str
+    created_at: int
+    started_at: int | None = None
+    finished_at: int | None = None
+    error: Error | None = None
+    result: dict[str, Any] | str | None = None
+
+
+class JobStore:
+    """The jobs of all servers that share a storage. Its methods block; any thread may call them.
+
+    Raises OSError when the data folder cannot be written.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.data_folder / "jobs"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._limit = settings.job_limit
+        self._ttl = settings.job_ttl
+        self.huey = _storage(settings)
+        self._task: Any = None
+
+    def perform_with(self, perform: Callable[[str], None]) -> None:
+        """Says what a worker does with the id of a job."""
+        self._task = self.huey.task(name="perform")(perform)
+
+    def add(self, audio: Path, order: Order) -> Job:
+        """A new job for a copy of a file. Raises ApiError 429 when there are too many, OSError without disk space."""
+        if (unfinished := self.unfinished()) >= self._limit:
+            message = f"{unfinished} jobs are waiting or running already. Try again later."
+            raise ApiError(429, message, code="too_many_jobs", retry_after=60)
+        job_id = uuid.uuid4().hex
+        self._place(job_id).mkdir()
+        try:
+            shutil.copyfile(audio, self.audio(job_id))
+            record = _Record(order=order, created=time.time())
+            self._put(job_id, record)
+            self._enqueue(job_id)
+        except BaseException:
+            self._forget(job_id)
+            raise
+        return _shown(job_id, record)
+
+    def get(self, job_id: str) -> Job:
+        """A job with its result. Raises ApiError 404."""
+        record = self._known(job_id)
+        if record.status != "completed":
+            return _shown(job_id, record)
+        stored = self.huey.get(_key(job_id, "transcript"), peek=True)
+        transcript = TypeAdapter(Transcript).validate_json(stored)
+        result = render(transcript, record.order.response_format, record.order.granularities)
+        return _shown(job_id, record).model_copy(update={"result": result})
+
+    def all(self) -> list[Job]:
+        """The jobs without their results, the newest first."""
+        jobs = [_shown(job_id, record) for job_id, record in self._records().items()]
+        return sorted(jobs, key=lambda job: job.created_at, reverse=True)
+
+    def counts(self) -> dict[str, int]:
+        """Number of jobs by status, also of those that no job has."""
+        counted = Counter(record.status for record in self._records().values())
+        return {status: counted[status] for status in ("queued", "in_progress", "completed", "failed", "cancelled")}
+
+    def unfinished(self) -> int:
+        return sum(record.status in _UNFINISHED for record in self._records().values())
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancels a job that is not finished, forgets one that is. Raises ApiError 404."""
+        record = self._known(job_id)
+        if record.status in _UNFINISHED:
+            self.huey.put(_key(job_id, "cancelled"), time.time())
+            self.audio(job_id).unlink(missing_ok=True)
+            return _shown(job_id, self._known(job_id))
+        self._forget(job_id)
+        return _shown(job_id, record)
+
+    def audio(self, job_id: str) -> Path:
+        return self._place(job_id) / "audio"
+
+    def order(self, job_id: str) -> Order | None:
+        """What a job asks for, None when there is no such job any more, or none to be done."""
+        record = self._record(job_id)
+        return record.order if record is not None and record.status in _UNFINISHED else None
+
+    def is_cancelled(self, job_id: str) -> bool:
+        return self.huey.get(_key(job_id, "cancelled"), peek=True) is not None
+
+    def start(self, job_id: str) -> None:
+        self.keep(job_id)
+        self._update(job_id, status="in_progress", started=time.time(), progress=0.0)
+
+    def keep(self, job_id: str) -> None:
+        """Says that a job's worker is alive."""
+        self.huey.put(_key(job_id, "lease"), time.time())
+
+    def advance(self, job_id: str, progress: float) -> None:
+        self._update(job_id, progress=progress)
+
+    def complete(self, job_id: str, transcript: Transcript) -> None:
+        self.huey.put(_key(job_id, "transcript"), TypeAdapter(Transcript).dump_json(transcript))
+        self._update(job_id, status="completed", progress=1.0, finished=time.time())
+        self.audio(job_id).unlink(missing_ok=True)
+
+    def fail(self, job_id: str, error: Error) -> None:
+        self._update(job_id, status="failed", error=error, finished=time.time())
+        self.audio(job_id).unlink(missing_ok=True)
+
+    def give_back(self, job_id: str) -> None:
+        """Lets a job that was begun wait for another worker."""
+        self._update(job_id, status="queued", progress=0.0, started=None)
+        self.keep(job_id)
+        self._enqueue(job_id)
+        self.huey.delete(_key(job_id, "lost"))
+
+    def tend(self) -> None:
+        """Gives jobs whose worker is gone to another one, and forgets those that were kept long enough."""
+        now = time.time()
+        waiting = {task.args[0] for task in self.huey.pending()}
+        for job_id, record in self._records().items():
+            ended = record.finished or (record.created if record.status == "cancelled" else None)
+            if ended is not None and ended + self._ttl < now:
+                self._forget(job_id)
+            elif record.status in _UNFINISHED and job_id not in waiting and self._is_lost(job_id, record, now):
+                self.give_back(job_id)
+
+    def _is_lost(self, job_id: str, record: _Record, now: float) -> bool:
+        """Whether no worker has the job, seen by this server first.
+
+        One that is killed between taking an id and saying so leaves a job that was never begun.
+        """
+        lease = self.huey.get(_key(job_id, "lease"), peek=True) or record.created
+        if lease + LEASE_SECONDS >= now:
+            return False
+        first: bool = self.huey.put_if_empty(_key(job_id, "lost"), lease)
+        return first
+
+    def _enqueue(self, job_id: str) -> None:
+        self._task(job_id)
+
+    def _place(self, job_id: str) -> Path:
+        return self._folder / job_id
+
+    def _put(self, job_id: str, record: _Record) -> None:
+        self.huey.put(_key(job_id, "record"), record.model_dump_json())
+
+    def _update(self, job_id: str, **changes: object) -> None:
+        stored = self.huey.get(_key(job_id, "record"), peek=True)
+        if stored is not None:
+            self._put(job_id, _Record.model_validate_json(stored).model_copy(update=changes))
+
+    def _record(self, job_id: str) -> _Record | None:
+        stored = self.huey.get(_key(job_id, "record"), peek=True)
+        if stored is None:
+            return None
+        record = _Record.model_validate_json(stored)
+        if record.status in _UNFINISHED and self.is_cancelled(job_id):
+            return record.model_copy(update={"status": "cancelled"})
+        return record
+
+    def _known(self, job_id: str) -> _Record:
+        record = self._record(job_id)
+        if record is None:
+            raise ApiError(404, "There is no such job, or no longer.", param="job_id", code="job_not_found")
+        return record
+
+    def _records(self) -> Mapping[str, _Record]:
+        ids = [path.name for path in self._folder.iterdir()]
+        return {job_id: record for job_id in ids if (record := self._record(job_id)) is not None}
+
+    def _forget(self, job_id: str) -> None:
+        for kind in ("record", "transcript", "cancelled", "lease", "lost"):
+            self.huey.delete(_key(job_id, kind))
+        shutil.rmtree(self._place(job_id), ignore_errors=True)
+
+
+def _storage(settings: Settings) -> "Huey":
+    if settings.job_store:
+        from huey import RedisHuey
+
+        return RedisHuey("whisper", url=settings.job_store)
+    # huey imports redis wherever it is installed, and that takes a third of a server's start.
+    sys.modules.setdefault("redis", None)  # type: ignore[arg-type]  # the documented way to forbid an import
+    try:
+        from huey import SqliteHuey
+    finally:
+        if sys.modules["redis"] is None:
+            del sys.modules["redis"]
+    # fsync: a job that was accepted outlives a power cut.
+    return SqliteHuey("whisper", filename=str(settings.data_folder / "jobs.sqlite3"), fsync=True)
+
+
+def _key(job_id: str, kind: str) -> str:
+    return f"job.{job_id}.{kind}"
+
+
+def _shown(job_id: str, record: _Record) -> Job:
+    return Job(
+        id=job_id,
+        status=record.status,
+        progress=round(record.progress, 4),
+        model=record.order.options.model,
+        created_at=int(record.created),
+        started_at=None if record.started is None else int(record.started),
+        finished_at=None if record.finished is None else int(record.finished),
+        error=record.error,
+    )

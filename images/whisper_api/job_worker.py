@@ -1,0 +1,137 @@
+"""The thread that does jobs, one after the other, and the one that looks after them."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from whisper_api import inference
+from whisper_api.engine import Engine, EngineError, Segment, Transcript
+from whisper_api.errors import Error, error_object, from_engine, internal_error
+from whisper_api.inference_queue import InferenceQueue
+from whisper_api.job_store import JobStore, Order
+from whisper_api.metrics import Metrics
+from whisper_api.request_log import Entry, write_job
+
+_logger = logging.getLogger("whisper_api")
+
+_TEND_SECONDS = 5.0
+_PROGRESS_SECONDS = 1.0
+_POLL_SECONDS = (0.1, 1.0)
+
+
+class _Cancelled(Exception):
+    """The client does not want the job any more."""
+
+
+class _Stopping(Exception):
+    """The server stops."""
+
+
+class JobWorker:
+    """Does the jobs of a store with an engine, between requests."""
+
+    def __init__(
+        self, engine: Engine, queue: InferenceQueue, jobs: JobStore, max_seconds: float, metrics: Metrics
+    ) -> None:
+        self._engine = engine
+        self._queue = queue
+        self._jobs = jobs
+        self._max_seconds = max_seconds
+        self._metrics = metrics
+        self._stopping = threading.Event()
+        self._current: str | None = None
+        jobs.perform_with(self._perform)
+        self._threads = [
+            # As daemons: a segment under way must not keep the process from stopping; the job's lease ends by itself.
+            threading.Thread(target=self._work, name="jobs", daemon=True),
+            threading.Thread(target=self._tend, name="jobs-tender", daemon=True),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def close(self, seconds: float = 10.0) -> None:
+        """Stops; a job under way is given back at its next segment, for which this waits some seconds."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(seconds)
+
+    def _work(self) -> None:
+        from huey.consumer import Worker
+
+        # huey's own Consumer would take the process's signals; its worker is all that is needed.
+        delay, longest = _POLL_SECONDS
+        worker = Worker(self._jobs.huey, self._stopping, delay, longest, backoff=1.15)
+        while not self._stopping.is_set():
+            worker.loop()
+
+    def _tend(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                if (current := self._current) is not None:
+                    self._jobs.keep(current)
+                self._jobs.tend()
+            except Exception:
+                _logger.exception("the jobs cannot be looked after")
+            self._stopping.wait(_TEND_SECONDS)
+
+    def _perform(self, job_id: str) -> None:
+        order = self._jobs.order(job_id)
+        if order is None:
+            return
+        self._current = job_id
+        entry = Entry(order.request_id, model=order.options.model)
+        try:
+            self._jobs.start(job_id)
+            transcript = self._transcribe(job_id, order)
+            self._jobs.complete(job_id, transcript)
+            self._metrics.count_work(order.options.model, transcript.duration, transcript.engine_seconds)
+            entry.audio_seconds, entry.engine_seconds = transcript.duration, transcript.engine_seconds
+            write_job(job_id, "completed", entry)
+        except _Stopping:
+            self._jobs.give_back(job_id)
+        except _Cancelled:
+            write_job(job_id, "cancelled", entry)
+        except EngineError as error:
+            self._fail(job_id, entry, error_object(from_engine(error)))
+        except Exception as error:
+            if self._jobs.is_cancelled(job_id):  # its audio went away while it was opened
+                write_job(job_id, "cancelled", entry)
+            else:
+                self._fail(job_id, entry, error_object(internal_error(order.request_id)), error)
+        finally:
+            self._current = None
+
+    def _fail(self, job_id: str, entry: Entry, told: Error, failure: Exception | None = None) -> None:
+        self._jobs.fail(job_id, told)
+        write_job(job_id, "failed", entry, failure)
+
+    def _transcribe(self, job_id: str, order: Order) -> Transcript:
+        heard = _reporting(lambda progress: self._jobs.advance(job_id, progress), lambda: self._go_on(job_id))
+        self._engine.fetch(order.options.model)
+        audio = self._jobs.audio(job_id)
+        pace = self._queue.in_the_background
+        return inference.transcribe(self._engine, audio, order.options, self._max_seconds, heard, pace)
+
+    def _go_on(self, job_id: str) -> None:
+        """Raises _Cancelled or _Stopping when the work has lost its purpose."""
+        if self._jobs.is_cancelled(job_id):
+            raise _Cancelled
+        if self._stopping.is_set():
+            raise _Stopping
+
+
+def _reporting(advance: Callable[[float], None], go_on: Callable[[], None]) -> Callable[[Segment, float], None]:
+    """Tells the progress, not more than once a second: the store writes to the disk each time."""
+    told = time.monotonic()
+
+    def heard(segment: Segment, seconds: float) -> None:
+        nonlocal told
+        go_on()
+        if time.monotonic() - told >= _PROGRESS_SECONDS:
+            told = time.monotonic()
+            advance(min(1.0, segment.end / seconds))
+
+    return heard

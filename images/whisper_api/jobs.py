@@ -1,0 +1,71 @@
+"""Jobs, for recordings that take longer than any proxy waits.
+
+Source of `Prefer: respond-async`: RFC 7240, section 4.1.
+"""
+
+import asyncio
+import errno
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from whisper_api.errors import ApiError, described
+from whisper_api.job_store import Job, JobStore, Order
+
+router = APIRouter(tags=["Jobs"])
+
+
+class JobList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Job]
+
+
+def prefer_async(
+    prefer: Annotated[
+        str, Header(description="`respond-async`: answer at once with a job, and do the work when there is time.")
+    ] = "",
+) -> bool:
+    """Whether the client asked for a job. Preferences are separated by commas, their parameters by semicolons."""
+    preferences = (preference.partition(";")[0].strip().lower() for preference in prefer.split(","))
+    return "respond-async" in preferences
+
+
+async def accept(request: Request, audio: Path, order: Order) -> Response:
+    """The answer 202 for a new job. Raises ApiError 429 when there are too many jobs, 503 without disk space."""
+    jobs: JobStore = request.app.state.jobs
+    try:
+        job = await asyncio.to_thread(jobs.add, audio, order)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        message = "The server has no disk space left for this job. Try again later."
+        raise ApiError(503, message, param="file", code="no_space", retry_after=60) from error
+    # Relative to the request's own address, which holds behind any proxy (RFC 9110, section 10.2.2).
+    headers = {"location": f"/jobs/{job.id}", "preference-applied": "respond-async"}
+    return JSONResponse(job.model_dump(exclude_none=True), 202, headers)
+
+
+@router.get("/jobs", summary="List the jobs, the newest first", responses=described(), response_model_exclude_none=True)
+def list_jobs(request: Request) -> JobList:
+    jobs: JobStore = request.app.state.jobs
+    return JobList(data=jobs.all())
+
+
+@router.get("/jobs/{job_id}", summary="How far is a job?", responses=described(404), response_model_exclude_none=True)
+def retrieve_job(request: Request, job_id: str) -> Job:
+    jobs: JobStore = request.app.state.jobs
+    return jobs.get(job_id)
+
+
+@router.delete(
+    "/jobs/{job_id}",
+    summary="Cancel a job, or forget one that is finished",
+    responses=described(404),
+    response_model_exclude_none=True,
+)
+def cancel_job(request: Request, job_id: str) -> Job:
+    jobs: JobStore = request.app.state.jobs
+    return jobs.cancel(job_id)

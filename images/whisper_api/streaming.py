@@ -1,0 +1,117 @@
+"""`stream=true`: the text as it is decoded, as server-sent events (HTML Standard, section 9.2).
+
+Source: `TranscriptTextDeltaEvent` and `TranscriptTextDoneEvent` of OpenAI's API specification. OpenAI's clients raise
+what an event with an `error` says.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Literal
+
+from fastapi import Request
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
+
+from whisper_api.disconnects import while_connected
+from whisper_api.engine import EngineError, Segment, Transcript
+from whisper_api.errors import ApiError, ErrorResponse, error_object, from_engine, internal_error
+from whisper_api.inference_queue import InferenceQueue
+from whisper_api.request_log import entry_of
+
+# Proxies give up after a silence of a minute or more.
+_KEEP_ALIVE_SECONDS = 10.0
+# As long as nothing is sent an error can still be one for the client, with its status.
+_FIRST_SECONDS = 5.0
+
+# One event, as OpenAPI's documentation on server-sent events describes them.
+EVENT = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
+
+Work = Callable[[Callable[[Segment, float], None]], Transcript]
+
+
+class TextDelta(BaseModel):
+    type: Literal["transcript.text.delta"] = "transcript.text.delta"
+    delta: str
+
+
+class TextDone(BaseModel):
+    """`text` is the whole text."""
+
+    type: Literal["transcript.text.done"] = "transcript.text.done"
+    text: str
+
+
+async def stream(
+    request: Request, queue: InferenceQueue, work: Work, finished: Callable[[Transcript], None]
+) -> StreamingResponse:
+    """The events of a transcription that `work` makes; `finished` is told the transcript.
+
+    Raises what `work` and the queue raise within the first seconds; later it becomes an event. A client that goes away
+    ends the work at the next segment.
+    """
+    loop = asyncio.get_running_loop()
+    segments: asyncio.Queue[Segment | None] = asyncio.Queue()
+    alive = asyncio.Event()
+
+    def tell(segment: Segment | None) -> None:
+        segments.put_nowait(segment)
+        alive.set()
+
+    def transcribe(cancelled: threading.Event) -> Transcript:
+        def heard(segment: Segment, _: float) -> None:
+            if cancelled.is_set():
+                raise ClientDisconnect
+            loop.call_soon_threadsafe(tell, segment)
+
+        return work(heard)
+
+    running = asyncio.create_task(queue.run(transcribe))
+    running.add_done_callback(lambda _: tell(None))
+    try:
+        with suppress(TimeoutError):
+            await while_connected(request, asyncio.wait_for(alive.wait(), _FIRST_SECONDS))
+        if running.done():
+            running.result()
+    except BaseException:
+        running.cancel()
+        raise
+    events = _events(segments, running, finished, entry_of(request).request_id)
+    return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+async def _events(
+    segments: asyncio.Queue[Segment | None],
+    running: asyncio.Task[Transcript],
+    finished: Callable[[Transcript], None],
+    request_id: str,
+) -> AsyncIterator[str]:
+    try:
+        while True:
+            try:
+                segment = await asyncio.wait_for(segments.get(), _KEEP_ALIVE_SECONDS)
+            except TimeoutError:
+                yield ": the transcription goes on\n\n"
+                continue
+            if segment is None:
+                break
+            yield event(TextDelta(delta=segment.text))
+        transcript = await running
+        finished(transcript)
+        yield event(TextDone(text=transcript.text))
+    except EngineError as error:
+        yield event(ErrorResponse(error=error_object(from_engine(error))))
+    except ApiError as error:
+        yield event(ErrorResponse(error=error_object(error)))
+    except Exception:
+        yield event(ErrorResponse(error=error_object(internal_error(request_id))))
+        raise
+    finally:
+        running.cancel()
+
+
+def event(content: BaseModel) -> str:
+    """A server-sent event that holds a JSON object."""
+    return f"data: {content.model_dump_json()}\n\n"

@@ -1,0 +1,124 @@
+import json
+import threading
+
+import httpx
+import openai
+import pytest
+
+from tests.unit.whisper_api.conftest import eventually
+from tests.unit.whisper_api.scripted_engine import ScriptedEngine
+from tests.unit.whisper_api.sound import AUDIO, FILE
+from whisper_api import streaming
+from whisper_api.engine import ModelUnavailable, NotAudio
+
+URL = "/v1/audio/transcriptions"
+
+
+def test_events_as_openai_s_client_reads_them(http: httpx.Client) -> None:
+    client = openai.OpenAI(base_url=str(http.base_url.join("/v1")), api_key="unused", max_retries=0)
+    events = list(client.audio.transcriptions.create(model="whisper-1", file=("a.wav", AUDIO), stream=True))
+    assert [event.type for event in events] == [
+        "transcript.text.delta",
+        "transcript.text.delta",
+        "transcript.text.done",
+    ]
+    assert [event.model_dump()["delta"] for event in events[:2]] == [" Good morning.", " Fine day."]
+    assert events[2].model_dump()["text"] == "Good morning. Fine day."
+
+
+def test_the_text_comes_as_it_is_decoded(http: httpx.Client, engine: ScriptedEngine) -> None:
+    """A segment is there before the engine may go on to the next."""
+    engine.go.clear()
+    once = threading.Event()
+
+    def one() -> None:
+        engine.go.set()
+        once.wait(5)
+
+    original = engine._speak
+
+    def speak():  # type: ignore[no-untyped-def]
+        segments = original()
+        yield next(segments)
+        assert once.wait(5)
+        yield from segments
+
+    engine._speak = speak  # type: ignore[method-assign]
+    threading.Thread(target=one).start()
+    with http.stream("POST", URL, files=FILE, data={"stream": "true"}) as answer:
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert answer.headers["cache-control"] == "no-store"
+        lines = answer.iter_lines()
+        assert json.loads(next(lines).removeprefix("data: "))["delta"] == " Good morning."
+        once.set()
+        rest = [json.loads(line.removeprefix("data: ")) for line in lines if line]
+    assert [event["type"] for event in rest] == ["transcript.text.delta", "transcript.text.done"]
+
+
+def test_nothing_said(http: httpx.Client, engine: ScriptedEngine) -> None:
+    engine.segments = []
+    answer = http.post(URL, files=FILE, data={"stream": "true"})
+    assert answer.text == 'data: {"type":"transcript.text.done","text":""}\n\n'
+
+
+def test_comments_keep_proxies_patient(
+    http: httpx.Client, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "_KEEP_ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr(streaming, "_FIRST_SECONDS", 0.1)
+    engine.go.clear()
+    with http.stream("POST", URL, files=FILE, data={"stream": "true"}) as answer:
+        lines = answer.iter_lines()
+        assert next(lines).startswith(":")
+        engine.go.set()
+        events = [line for line in lines if line.startswith("data:")]
+    assert len(events) == 3
+    assert streaming.__dict__["_KEEP_ALIVE_SECONDS"] < 15
+
+
+def test_an_error_before_the_first_word_is_an_error_answer(http: httpx.Client, engine: ScriptedEngine) -> None:
+    engine.failure = NotAudio("a text")
+    answer = http.post(URL, files=FILE, data={"stream": "true"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"), [(ModelUnavailable("later"), "model_unavailable"), (ZeroDivisionError(), "internal_error")]
+)
+def test_an_error_after_it_is_an_event_that_clients_raise(
+    http: httpx.Client, engine: ScriptedEngine, failure: Exception, code: str
+) -> None:
+    def speak():  # type: ignore[no-untyped-def]
+        yield engine.segments[0]
+        assert engine.go.wait(5)
+        raise failure
+
+    engine.go.clear()
+    engine._speak = speak  # type: ignore[method-assign]
+    client = openai.OpenAI(base_url=str(http.base_url.join("/v1")), api_key="unused", max_retries=0)
+    events = client.audio.transcriptions.create(model="whisper-1", file=("a.wav", AUDIO), stream=True)
+    assert next(iter(events)).type == "transcript.text.delta"
+    engine.go.set()
+    with pytest.raises(openai.APIError) as raised:
+        list(events)
+    assert raised.value.code == code
+
+
+def test_a_client_that_leaves_frees_the_engine(http: httpx.Client, engine: ScriptedEngine) -> None:
+    def speak():  # type: ignore[no-untyped-def]
+        for number in range(1000):
+            engine.given = number
+            yield engine.segments[0]
+            engine.go.wait(0.01)
+            engine.go.clear()
+
+    engine._speak = speak  # type: ignore[method-assign]
+    with http.stream("POST", URL, files=FILE, data={"stream": "true"}) as answer:
+        next(answer.iter_lines())
+    assert eventually(lambda: http.get("/busy").json()["busy"] == 0)
+    assert engine.given < 900
+
+
+def test_formats_that_cannot_be_streamed(http: httpx.Client) -> None:
+    answer = http.post(URL, files=FILE, data={"stream": "true", "response_format": "srt"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "stream")

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from whisper_api.engine import ModelTooLarge, ModelUnavailable
+from whisper_api.settings import Settings
+from whisper_faster.loaded_models import LoadedModels
+from whisper_faster.models import ModelCache
+
+BASE = "Systran/faster-whisper-base"  # 145 MB
+TINY = "Systran/faster-whisper-tiny.en"  # 76 MB
+
+pytestmark = pytest.mark.model
+
+
+def models(hub: Path, megabytes: int) -> LoadedModels:
+    """Models on a machine with so much memory beyond what the process itself needs."""
+    assert hub.is_dir()
+    settings = Settings(model=BASE)
+    return LoadedModels(settings, ModelCache(settings).folder, lambda: (400 + megabytes) * 1024**2)
+
+
+def load(loaded: LoadedModels, name: str) -> None:
+    with loaded.use(name):
+        pass
+
+
+def test_both_stay_where_there_is_room(hub: Path) -> None:
+    loaded = models(hub, 250)
+    load(loaded, BASE)
+    load(loaded, TINY)
+    assert loaded.names() == (BASE, TINY)
+
+
+def test_the_least_recently_used_makes_room(hub: Path) -> None:
+    loaded = models(hub, 150)
+    load(loaded, TINY)
+    load(loaded, BASE)
+    assert loaded.names() == (BASE,)
+    load(loaded, TINY)
+    assert loaded.names() == (TINY,)
+
+
+def test_one_at_work_stays(hub: Path) -> None:
+    loaded = models(hub, 150)
+    with loaded.use(BASE), pytest.raises(ModelUnavailable, match="at work"):
+        load(loaded, TINY)
+    assert loaded.names() == (BASE,)
+    load(loaded, TINY)
+
+
+def test_one_that_never_fits_is_refused_before_it_is_loaded(hub: Path) -> None:
+    with pytest.raises(ModelTooLarge, match="needs 145 MB of memory, this server has 105 MB"):
+        load(models(hub, 100), BASE)
+
+
+def test_memory_comes_back(hub: Path) -> None:
+    def resident() -> int:
+        (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon:")]
+        return int(line.split()[1]) * 1024
+
+    loaded = models(hub, 1000)
+    load(loaded, BASE)
+    before = resident()
+    assert loaded.unload(BASE)
+    assert before - resident() > 50e6
