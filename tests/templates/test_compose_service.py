@@ -72,6 +72,39 @@ def test_a_mirror_or_a_folder_of_models(compose_file: Any) -> None:
     assert folder["environment"]["HF_HUB_OFFLINE"] == "1"
 
 
+def test_what_the_server_allows(compose_file: Any) -> None:
+    environment = compose_file(
+        whisper_faster_allowed_models=["large-v3", "Systran/*"],
+        whisper_faster_audio_limit=600,
+        whisper_faster_model_ttl=-1,
+        whisper_faster_job_ttl=60,
+    )["services"]["faster-whisper"]["environment"]
+    expected = {
+        "WHISPER__ALLOWED_MODELS": "large-v3,Systran/*",
+        "WHISPER__AUDIO_LIMIT": "600",
+        "WHISPER__TTL": "-1",
+        "WHISPER__JOB_TTL": "60",
+    }
+    assert expected.items() <= environment.items()
+    assert compose_file()["services"]["faster-whisper"]["environment"]["WHISPER__ALLOWED_MODELS"] == ""
+
+
+def test_a_gpu_is_reserved_and_the_image_has_its_libraries(compose_file: Any) -> None:
+    service = compose_file(whisper_faster_device="cuda", whisper_faster_compute_type="float16")["services"][
+        "faster-whisper"
+    ]
+    assert service["environment"]["WHISPER__INFERENCE_DEVICE"] == "cuda"
+    assert service["environment"]["LD_LIBRARY_PATH"].startswith(
+        "/opt/conda/lib/python3.11/site-packages/nvidia/cublas/lib:/opt/conda/lib/python3.11/site-packages/nvidia/cudnn/lib"
+    )
+    (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+    assert "cuda12" in service["build"]["args"]["BASE_IMAGE"]
+    cpu = compose_file()["services"]["faster-whisper"]
+    assert "deploy" not in cpu
+    assert "LD_LIBRARY_PATH" not in cpu["environment"]
+
+
 def test_a_ready_image_keeps_the_names_of_the_guide(compose_file: Any) -> None:
     image = "fedirz/faster-whisper-server:latest-cpu"
     content = compose_file(whisper_faster_image=image)
