@@ -94,6 +94,7 @@ def recordings() -> list[Recording]:
 
 @pytest.fixture
 def demo_spool(demo: Demo) -> list[str]:
-    """Files below /data/spool in the container of the server."""
-    command = ["docker", "exec", demo.container, "docker", "exec", "faster-whisper", "find", "/data", "-type", "f"]
+    """Recordings that lie on the volume of the server: uploads, and those of jobs that are not finished."""
+    inside = ["docker", "exec", demo.container, "docker", "exec", "faster-whisper"]
+    command = [*inside, "find", "/data/spool", "/data/jobs", "-type", "f"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()

@@ -131,6 +131,41 @@ def test_silence_gives_an_empty_text(client: OpenAI, tmp_path: Path) -> None:
     assert client.audio.transcriptions.create(model="whisper-1", file=silence).text == ""
 
 
+# OpenAI's client calls its translations deprecated; its users are still there.
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
+def test_a_translation_is_english(client: OpenAI, recordings: list[Recording]) -> None:
+    bonjour = next(r for r in recordings if r.path.match("audioeval/fr/bonjour_monde.wav"))
+    text = client.audio.translations.create(model="whisper-1", file=bonjour.path).text.lower()
+    assert "bonjour" not in text
+    assert "world" in text or "hello" in text
+
+
+def test_extensions(http: httpx.Client, english: Recording) -> None:
+    answer = http.post(
+        "/v1/audio/transcriptions",
+        files={"file": (english.path.name, english.path.read_bytes())},
+        data={"language": "en", "vad_filter": "false", "batch_size": "4", "hotwords": "Dashwood"},
+    )
+    assert answer.status_code == 200, answer.text
+    assert "Dashwood" in answer.json()["text"]
+
+
+def test_a_model_leaves_memory_and_comes_back(http: httpx.Client) -> None:
+    assert http.delete(f"/v1/models/{MODEL}").json()["deleted"] is False
+    assert http.get(f"/v1/models/{MODEL}").json()["loaded"] is False
+    assert http.delete(f"/v1/models/{MODEL}?files=true").status_code == 403
+    assert http.post(f"/v1/models/{MODEL}").json()["loaded"] is True
+
+
+def test_a_model_that_is_not_here_is_not_fetched_for_strangers(http: httpx.Client) -> None:
+    assert http.post("/v1/models/large-v3").status_code == 404
+
+
+def test_metrics_and_busy(http: httpx.Client) -> None:
+    assert "whisper_request_seconds_bucket" in http.get("/metrics").text
+    assert http.get("/busy").json() == {"busy": 0, "requests": 0, "jobs": 0}
+
+
 def test_models_are_listed_and_found_by_their_ids(client: OpenAI) -> None:
     ids = [model.id for model in client.models.list()]
     assert MODEL in ids

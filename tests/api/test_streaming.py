@@ -1,0 +1,47 @@
+"""Text as it is decoded, through the public endpoint."""
+
+import ssl
+import time
+
+import httpx
+import pytest
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAI
+
+from tests.api.accuracy import word_error_rate
+from tests.api.conftest import Demo, Recording
+
+
+@pytest.fixture
+def minute(recordings: list[Recording]) -> Recording:
+    return next(r for r in recordings if r.path.match("silero/test.wav"))
+
+
+def test_the_text_comes_in_parts_and_then_whole(client: OpenAI, minute: Recording) -> None:
+    with minute.path.open("rb") as file:
+        events = list(client.audio.transcriptions.create(model="whisper-1", file=file, language="en", stream=True))
+    assert [event.type for event in events] == ["transcript.text.delta"] * (len(events) - 1) + ["transcript.text.done"]
+    assert len(events) > 5
+    done = events[-1]
+    assert done.type == "transcript.text.done"
+    assert done.text == "".join(e.delta for e in events if e.type == "transcript.text.delta").strip()
+
+
+async def test_the_asynchronous_client(demo: Demo, trust: ssl.SSLContext, minute: Recording) -> None:
+    http = DefaultAsyncHttpxClient(verify=trust, timeout=120)
+    async with AsyncOpenAI(base_url=f"{demo.url}/v1", api_key=demo.key, max_retries=0, http_client=http) as client:
+        answer = await client.audio.transcriptions.create(model="whisper-1", file=minute.path, language="en")
+        stream = await client.audio.transcriptions.create(
+            model="whisper-1", file=minute.path, language="en", stream=True
+        )
+        last = [event async for event in stream][-1]
+    assert last.type == "transcript.text.done"
+    assert word_error_rate(answer.text, last.text) == 0
+
+
+def test_the_first_words_do_not_wait_for_the_last(http: httpx.Client, minute: Recording) -> None:
+    arrivals: list[float] = []
+    form = {"model": "whisper-1", "language": "en", "stream": "true"}
+    with http.stream("POST", "/v1/audio/transcriptions", files={"file": minute.path.read_bytes()}, data=form) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        arrivals.extend(time.monotonic() for _ in answer.iter_lines())
+    assert arrivals[-1] - arrivals[0] > 0.5
