@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.rows import RESULTS, save, table
 
-SUITES = ["first_light"]
+SUITES = ["first_light", "whisper_faster"]
 
 
 def main() -> int:
