@@ -39,6 +39,7 @@ ENVIRONMENT = {
     "PYTHONPATH": f"{ROOT / 'images'}:{ROOT / 'images/whisper_faster'}",
     "HF_HOME": str(CACHE / "models"),
     "HF_HUB_OFFLINE": "1",
+    "MALLOC_ARENA_MAX": "2",  # as the image sets it
     "WHISPER__MODEL": MODEL,
     "WHISPER__LOG_LEVEL": "warning",
 }

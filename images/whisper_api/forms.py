@@ -81,11 +81,14 @@ class TranscriptionForm(TranslationForm):
             alias="timestamp_granularities[]",
             max_length=8,
             description="What `verbose_json` holds; `segment` when not given.",
+            # Swagger UI sends an empty item where there is no default to show.
+            json_schema_extra={"default": ["segment"]},
         ),
     ] = ()  # type: ignore[assignment]  # a field of a dataclass may not default to a list
+    # The same, for clients that send no brackets; without a description it is not shown.
     unbracketed_granularities: Annotated[
         list[Granularity],
-        Form(alias="timestamp_granularities", max_length=8, description="The same, for clients that send no brackets."),
+        Form(alias="timestamp_granularities", max_length=8),
     ] = ()  # type: ignore[assignment]
     chunking_strategy: Annotated[
         str, Form(description='How speech is found: `auto`, or a `{"type": "server_vad", …}` object.')
