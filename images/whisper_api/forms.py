@@ -89,7 +89,7 @@ class TranscriptionForm(TranslationForm):
     unbracketed_granularities: Annotated[
         list[Granularity],
         Form(alias="timestamp_granularities", max_length=8),
-    ] = ()  # type: ignore[assignment]
+    ] = ()  # type: ignore[assignment]  # as above
     chunking_strategy: Annotated[
         str, Form(description='How speech is found: `auto`, or a `{"type": "server_vad", …}` object.')
     ] = "auto"
@@ -100,7 +100,7 @@ class TranscriptionForm(TranslationForm):
     include: Annotated[
         list[Literal["logprobs"]],
         Form(alias="include[]"),
-    ] = ()  # type: ignore[assignment]
+    ] = ()  # type: ignore[assignment]  # as above
 
     @property
     def timestamp_granularities(self) -> list[Granularity]:

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -232,9 +233,11 @@ class JobStore:
         return {job_id: record for job_id in ids if (record := self._record(job_id)) is not None}
 
     def _forget(self, job_id: str) -> None:
+        # The recording first, and not in silence: while it cannot be deleted the job stays listed, and is tried again.
+        with suppress(FileNotFoundError):  # another server with the same folder may have been quicker
+            shutil.rmtree(self._place(job_id))
         for kind in ("record", "transcript", "cancelled", "lease", "lost"):
             self.huey.delete(_key(job_id, kind))
-        shutil.rmtree(self._place(job_id), ignore_errors=True)
 
 
 def _storage(settings: Settings) -> "Huey":

@@ -117,6 +117,7 @@ def _transcribe(
         windows = speech.windows(stretch.samples, options.voice_activity)
         if not windows:
             return None, ()
+        # The library annotates the class but not its constructor.
         segments, info = BatchedInferencePipeline(model).transcribe(  # type: ignore[no-untyped-call]
             stretch.samples,
             language=options.language,
