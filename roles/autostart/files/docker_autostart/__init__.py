@@ -1,0 +1,1 @@
+"""A reverse proxy that starts Compose stacks when they are asked for and stops them when they are not."""

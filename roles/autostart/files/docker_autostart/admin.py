@@ -1,0 +1,116 @@
+"""The operator's side: a unix socket that only root can open, never reachable through the vhosts."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from docker_autostart.errors import RequestError, UnknownHost, error_response
+from docker_autostart.events import EventLog
+from docker_autostart.fleet import Fleet
+from docker_autostart.metrics import Metrics
+from docker_autostart.service import Service, State, StopFailed
+
+
+class Conflict(RequestError):
+    status = HTTPStatus.CONFLICT
+    code = "not_done"
+
+
+def describe(service: Service, now: float) -> dict[str, Any]:
+    """One service as `status` tells it; times in seconds from now, None where they do not apply."""
+    deadline = service.idle_deadline()
+    asleep = service.state in {State.STOPPED, State.STOPPING} and not service.running_containers
+    return {
+        "host": service.settings.host,
+        "name": service.settings.name,
+        "state": str(service.state),
+        "containers": f"{service.running_containers}/{len(service.settings.containers)}",
+        "in_flight": service.in_flight,
+        "held": service.held,
+        "held_awake": service.pinned,
+        "last_used_seconds_ago": None if service.last_used is None else round(now - service.last_used, 1),
+        "stops_in_seconds": None if asleep or deadline is None else round(max(0.0, deadline - now), 1),
+        "failure": None if service.failing is None else service.failing.message,
+    }
+
+
+def admin_application(fleet: Fleet, events: EventLog, metrics: Metrics) -> web.Application:
+    async def status(_: web.Request) -> web.Response:
+        now = asyncio.get_running_loop().time()
+        services = [describe(service, now) for service in fleet.services.values()]
+        return web.json_response({"time": time.time(), "services": services})
+
+    async def log(_: web.Request) -> web.Response:
+        return web.json_response({"events": events.as_list()})
+
+    async def exposition(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def start(service: Service) -> None:
+        visit = await service.start_and_enter()
+        service.leave(visit)
+
+    async def stop(service: Service) -> None:
+        try:
+            await service.stop("operator", forced=True)
+        except StopFailed as error:
+            raise Conflict(str(error)) from error
+
+    async def hold(service: Service) -> None:
+        service.pin(True)
+
+    async def release(service: Service) -> None:
+        service.pin(False)
+
+    def action(do: Callable[[Service], Awaitable[None]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            service = _find(fleet, request.match_info["service"])
+            await do(service)
+            return web.json_response(describe(service, asyncio.get_running_loop().time()))
+
+        return handle
+
+    application = web.Application(middlewares=[_errors])
+    application.router.add_get("/status", status)
+    application.router.add_get("/events", log)
+    application.router.add_get("/metrics", exposition)
+    for name, do in (("start", start), ("stop", stop), ("hold", hold), ("release", release)):
+        application.router.add_post(f"/services/{{service}}/{name}", action(do))
+    return application
+
+
+async def listen(application: web.Application, path: Path) -> web.AppRunner:
+    """Serve on the unix socket `path`, mode 0600; the caller ends the runner."""
+    path.unlink(missing_ok=True)
+    runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    before = os.umask(0o177)
+    try:
+        await web.UnixSite(runner, path).start()
+    finally:
+        os.umask(before)
+    return runner
+
+
+def _find(fleet: Fleet, name: str) -> Service:
+    """By host, or by a container's name."""
+    for host, service in fleet.services.items():
+        if name == host or name in service.settings.containers:
+            return service
+    raise UnknownHost(f"No service is called {name}; known are {', '.join(fleet.services)}.")
+
+
+@web.middleware
+async def _errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except RequestError as error:
+        return error_response(error)

@@ -1,0 +1,135 @@
+"""Clients' connections: limits on slow headers, errors as JSON, and clients that left while nobody read from them."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from aiohttp import web
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
+
+from docker_autostart.errors import BadRequest, RequestError, error_response
+
+HEADER_TIMEOUT = 30.0
+"""For a request's head, from its first byte or from the connection's, in seconds."""
+KEEPALIVE_TIMEOUT = 75.0
+ABANDONED_POLL = 0.5
+HELD_BODY = 64 * 1024
+"""Twice this is read of a body that nobody takes yet, plus what one read of the socket brings, at most 250 KiB."""
+
+_TCP_CLOSE, _TCP_CLOSE_WAIT = 7, 8
+"""Linux, include/net/tcp_states.h."""
+
+log = logging.getLogger("docker_autostart")
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class ClientConnection(web.RequestHandler):
+    """aiohttp's connection, which by itself waits for ever for the end of a request's head."""
+
+    __slots__ = ("_body", "_busy", "_head_timer")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._busy = False
+        self._body: StreamReader | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._head_timer = self._loop.call_later(HEADER_TIMEOUT, self.force_close)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._busy and self._head_timer is None and data:
+            self._head_timer = self._loop.call_later(HEADER_TIMEOUT, self.force_close)
+        super().data_received(data)
+        if self._body is not None and self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
+            # What cannot be parsed in the middle of a body is queued as the next request; whoever reads the body would
+            # wait for its end for ever.
+            self._body.set_exception(web.RequestPayloadError("malformed body"))
+            self._body.feed_eof()
+
+    def request_begins(self, request: web.BaseRequest) -> None:
+        self._busy = True
+        self._body = None if request.content.is_eof() else request.content
+        self._stop_head_timer()
+
+    def request_ends(self) -> None:
+        self._busy = False
+        self._body = None
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """aiohttp calls this for what its parser refuses, and for what the handler raised."""
+        self._stop_head_timer()
+        if request.writer.output_size > 0:
+            raise ConnectionError("a part of the answer is sent already")
+        if status == 400:
+            reason = (message or "malformed").split("\n", 1)[0].strip(" :")
+            error: RequestError = BadRequest(f"Not a valid HTTP request: {reason}.")
+        else:
+            log.error("request failed", exc_info=exc)
+            error = RequestError("Internal error.")
+        response = error_response(error)
+        response.force_close()
+        return response
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+class ClientConnections(web.Server):
+    """The server side: one `ClientConnection` for each accepted socket."""
+
+    def __init__(self, handler: Handler) -> None:
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            connection = cast(ClientConnection, request.protocol)
+            connection.request_begins(request)
+            try:
+                return await handler(request)
+            finally:
+                connection.request_ends()
+
+        super().__init__(handle, handler_cancellation=True)
+
+    def __call__(self) -> ClientConnection:
+        return ClientConnection(
+            self,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=KEEPALIVE_TIMEOUT,
+            access_log=None,
+            auto_decompress=False,
+            read_bufsize=HELD_BODY,
+            max_field_size=16384,
+            max_line_size=16384,
+        )
+
+
+async def abort_when_abandoned(request: web.BaseRequest) -> None:
+    """Close the connection of a client that left, while its body is not being read.
+
+    The event loop does not see the end of a connection that it does not read from; the kernel does. A client that
+    closed only its sending half has left, too: a proxy in front that closes cannot be told from it. Where more was sent
+    than the socket holds, the kernel learns of an orderly end only when that is read: then the deadline ends the wait.
+    """
+    while not request.content.is_eof() and request.transport is not None:
+        connection: socket.socket = request.transport.get_extra_info("socket")
+        state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        if state in {_TCP_CLOSE, _TCP_CLOSE_WAIT}:
+            request.transport.abort()
+            return
+        await asyncio.sleep(ABANDONED_POLL)

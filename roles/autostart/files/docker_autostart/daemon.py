@@ -1,0 +1,168 @@
+"""The process: what is made when it starts, what a signal does, in which order it ends."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from docker_autostart import admin
+from docker_autostart.compose import DockerCompose
+from docker_autostart.configuration import (
+    Configuration,
+    ConfigurationError,
+    Problem,
+    ServiceSettings,
+    read_configuration,
+)
+from docker_autostart.connections import ClientConnections
+from docker_autostart.engine import DockerEngine
+from docker_autostart.events import EventLog
+from docker_autostart.fleet import Fleet
+from docker_autostart.memory import recall, remember
+from docker_autostart.metrics import Metrics
+from docker_autostart.preflight import find_problems
+from docker_autostart.proxy import Proxy
+from docker_autostart.stack import ComposeStack
+from docker_autostart.systemd import Notifier, inherited_sockets
+
+DRAIN_TIMEOUT = 600.0
+REMEMBER_EVERY = 5.0
+BACKLOG = 1024
+
+log = logging.getLogger("docker_autostart")
+
+
+def socket_path(run_directory: Path) -> Path:
+    return run_directory / "admin.sock"
+
+
+async def serve(configuration_file: Path, run_directory: Path) -> None:
+    """Until SIGTERM or SIGINT. Raises `ConfigurationError`, and OSError where the port is in use."""
+    configuration = read_configuration(configuration_file)
+    notifier = Notifier()
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    listeners = inherited_sockets() or [socket.create_server(("127.0.0.1", configuration.port))]
+    daemon = _Daemon(configuration_file, run_directory, configuration)
+    reloads = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, reloads.set)
+    chores = [
+        asyncio.create_task(daemon.watch_engine()),
+        asyncio.create_task(daemon.keep_memory()),
+        asyncio.create_task(daemon.check_stacks()),
+        asyncio.create_task(daemon.reload_on(reloads, notifier)),
+    ]
+    runner = web.ServerRunner(daemon.connections, handle_signals=False, shutdown_timeout=DRAIN_TIMEOUT)
+    await runner.setup()
+    for listener in listeners:
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+    operators = await admin.listen(daemon.admin_application, socket_path(run_directory))
+    notifier.tell("READY=1", f"STATUS=Serving {len(configuration.services)} services")
+    log.info("listening on %s", ", ".join(str(listener.getsockname()[:2]) for listener in listeners))
+    try:
+        await ended.wait()
+        notifier.tell("STOPPING=1", "STATUS=Waiting for requests to end")
+        log.info("stopping: no new connections, %d requests to end", daemon.requests)
+        await runner.cleanup()
+    finally:
+        for chore in chores:
+            chore.cancel()
+        await asyncio.gather(*chores, return_exceptions=True)
+        await operators.cleanup()
+        await daemon.close()
+    log.info("stopped; containers stay as they are")
+
+
+class _Daemon:
+    """The parts, wired."""
+
+    def __init__(self, configuration_file: Path, run_directory: Path, configuration: Configuration) -> None:
+        self._configuration_file = configuration_file
+        self._memory_file = run_directory / "services.json"
+        self._engine = DockerEngine()
+        self._compose = DockerCompose()
+        self._probe = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+        self._stacks: dict[str, ComposeStack] = {}
+        self._events = EventLog()
+        metrics = Metrics()
+        self._events.subscribers.append(metrics.count_event)
+        self._fleet = Fleet(configuration, self._make_stack, self._events.record, recall(self._memory_file))
+        metrics.watch(self._fleet)
+        self._proxy = Proxy(self._fleet, metrics.count_request)
+        self.connections = ClientConnections(self._proxy.handle)
+        self.admin_application = admin.admin_application(self._fleet, self._events, metrics)
+
+    @property
+    def requests(self) -> int:
+        return sum(service.in_flight + service.held for service in self._fleet.services.values())
+
+    async def watch_engine(self) -> None:
+        async for name in self._engine.events():
+            for host, service in self._fleet.services.items():
+                if name is None:
+                    service.engine_returned()
+                elif name in service.settings.containers:
+                    self._stacks[host].stir()
+                    service.look()
+
+    async def keep_memory(self) -> None:
+        while True:
+            self._remember()
+            await asyncio.sleep(REMEMBER_EVERY)
+
+    async def check_stacks(self) -> None:
+        """At the start: what is wrong with one service's folder must not keep the others from being served."""
+        problems, described = await find_problems(self._fleet.configuration, self._compose)
+        self._note_whole_projects(described)
+        for problem in problems:
+            log.error("%s: %s", self._configuration_file, problem)
+
+    async def reload_on(self, asked: asyncio.Event, notifier: Notifier) -> None:
+        while True:
+            await asked.wait()
+            asked.clear()
+            try:
+                configuration = read_configuration(self._configuration_file)
+                if configuration.port != self._fleet.configuration.port:
+                    line = configuration.lines.get("/port", 1)
+                    raise ConfigurationError([Problem(line, "port", "changes with a restart only")])
+                problems, described = await find_problems(configuration, self._compose)
+                if problems:
+                    raise ConfigurationError(problems)
+            except ConfigurationError as error:
+                for problem in error.problems:
+                    log.error("%s: %s", self._configuration_file, problem)
+                log.error("%s is not in force, the configuration stays as it was", self._configuration_file)
+            else:
+                await self._fleet.apply(configuration)
+                self._note_whole_projects(described)
+                log.info("%s is in force, %d services", self._configuration_file, len(configuration.services))
+                notifier.tell(f"STATUS=Serving {len(configuration.services)} services")
+
+    async def close(self) -> None:
+        self._remember()
+        await self._fleet.close()
+        await self._proxy.close()
+        await self._probe.close()
+        await self._engine.close()
+
+    def _make_stack(self, settings: ServiceSettings) -> ComposeStack:
+        stack = ComposeStack(settings, self._engine, self._compose, self._probe)
+        self._stacks[settings.host] = stack
+        return stack
+
+    def _remember(self) -> None:
+        remember(self._memory_file, self._fleet, asyncio.get_running_loop().time())
+
+    def _note_whole_projects(self, described: Mapping[str, set[str]]) -> None:
+        for host, names in described.items():
+            stack, service = self._stacks.get(host), self._fleet.services.get(host)
+            if stack is not None and service is not None:
+                stack.is_whole_project = names == set(service.settings.containers)

@@ -1,0 +1,35 @@
+"""A configuration against this machine: do the folders exist, and does each compose file describe the containers?"""
+
+import asyncio
+
+from docker_autostart.compose import ComposeError, DockerCompose
+from docker_autostart.configuration import Configuration, Problem, ServiceSettings
+
+
+async def find_problems(
+    configuration: Configuration, compose: DockerCompose
+) -> tuple[list[Problem], dict[str, set[str]]]:
+    """What is wrong, and the container names of every service's compose file that could be read, by host."""
+    hosts = list(configuration.services)
+    found = await asyncio.gather(*(_check(configuration, configuration.services[host], compose) for host in hosts))
+    problems = [problem for problem, _ in found if problem is not None]
+    return problems, {host: names for host, (_, names) in zip(hosts, found, strict=True) if names is not None}
+
+
+async def _check(
+    configuration: Configuration, service: ServiceSettings, compose: DockerCompose
+) -> tuple[Problem | None, set[str] | None]:
+    if not service.compose_dir.is_dir():
+        return configuration.problem(service.host, "composeDir", f"{service.compose_dir} is not a folder"), None
+    if service.compose_file is not None and not service.compose_file.is_file():
+        return configuration.problem(service.host, "composeFile", f"{service.compose_file} is not a file"), None
+    try:
+        names = await compose.container_names(service)
+    except ComposeError as error:
+        return configuration.problem(service.host, "composeDir", str(error)), None
+    missing = [name for name in service.containers if name not in names]
+    if missing:
+        known = ", ".join(sorted(names)) or "none"
+        message = f"the compose file has no container {', '.join(missing)}; it has {known}"
+        return configuration.problem(service.host, "containers", message), names
+    return None, names

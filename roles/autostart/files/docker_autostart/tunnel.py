@@ -1,0 +1,72 @@
+"""After `101 Switching Protocols`: bytes both ways until either side closes (RFC 9110, section 15.2.2)."""
+
+import asyncio
+from typing import Any, Protocol
+
+import aiohttp
+from aiohttp import web
+from aiohttp.http import StreamWriter
+from aiohttp.streams import StreamReader
+
+BUFFER = 64 * 1024
+
+
+class _Writer(Protocol):
+    async def write(self, data: bytes, /) -> None: ...
+
+
+class _Incoming:
+    """Stands where aiohttp has its WebSocket parser, and lets the bytes be."""
+
+    def __init__(self, connection: Any) -> None:
+        self.stream = StreamReader(connection, BUFFER, loop=asyncio.get_running_loop())
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self.stream.feed_data(data)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        self.stream.feed_eof()
+
+
+async def run_tunnel(
+    request: web.BaseRequest, response: web.StreamResponse, upstream: aiohttp.ClientResponse, idle_timeout: float
+) -> None:
+    """`response` is the 101 for the client, not yet sent. `idle_timeout` is in seconds, for both ways together."""
+    connection = upstream.connection
+    if connection is None or connection.protocol is None:
+        raise ConnectionResetError("the container closed the connection after 101")
+    loop = asyncio.get_running_loop()
+    from_client = _Incoming(request.protocol)
+    request.protocol.set_parser(from_client)  # type: ignore[arg-type]  # aiohttp names its own parser only
+    from_container = _Incoming(connection.protocol)
+    connection.protocol.set_parser(from_container, from_container.stream)
+    await response.prepare(request)
+    to_container = StreamWriter(connection.protocol, loop)
+    last = loop.time()
+
+    async def pump(source: StreamReader, write: Any) -> None:
+        nonlocal last
+        while data := await source.readany():
+            last = loop.time()
+            await write(data)
+
+    async def watch() -> None:
+        while loop.time() < last + idle_timeout:
+            await asyncio.sleep(last + idle_timeout - loop.time())
+
+    ways = [
+        asyncio.ensure_future(way)
+        for way in (
+            pump(from_client.stream, to_container.write),
+            pump(from_container.stream, response.write),
+            watch(),
+        )
+    ]
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+        response.force_close()
