@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.rows import RESULTS, save, table
 
-SUITES = ["first_light", "whisper_faster"]
+SUITES = ["first_light", "whisper_faster", "autostart"]
 
 
 def main() -> int:
@@ -16,7 +16,7 @@ def main() -> int:
     )
     parser.add_argument("suite", nargs="?", choices=SUITES, help="one suite; without it all of them")
     parser.add_argument(
-        "--warm", action="store_true", help="first_light: leave out the run on a bare machine, print only"
+        "--warm", action="store_true", help="on the demo that runs, without one on a bare machine; print only"
     )
     arguments = parser.parse_args()
     missed = 0

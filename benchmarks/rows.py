@@ -26,6 +26,11 @@ def below(name: str, value: float, unit: str, limit: float) -> Row:
     return Row(name, round(value, 3), unit, f"< {limit:g}", value < limit)
 
 
+def above(name: str, value: float, unit: str, limit: float) -> Row:
+    """Return a row whose value must be above ``limit``."""
+    return Row(name, round(value, 3), unit, f"> {limit:g}", value > limit)
+
+
 def exactly(name: str, value: float, unit: str, expected: float) -> Row:
     """Return a row whose value must be ``expected``."""
     return Row(name, value, unit, f"= {expected:g}", value == expected)

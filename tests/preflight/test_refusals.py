@@ -74,6 +74,8 @@ class Case:
     words: list[str] = field(default_factory=list)
 
 
+AUTOSTARTED = {"host": "a.example.com", "compose_dir": "/opt/a", "containers": ["a"], "proxy_port": 8001}
+
 CASES = [
     Case(
         "nobody may come in", {"nginx_api_keys": [], "nginx_basic_users": []}, ["nginx_basic_users", "nginx_api_keys"]
@@ -115,6 +117,22 @@ CASES = [
         {"docker_image_archives": [{"name": "python:3.11-slim", "src": "/nowhere.tar"}]},
         ["docker_image_archives", "/nowhere.tar", "docker save"],
     ),
+    Case("a time that is none", {"autostart_idle_timeout": -1}, ["autostart_idle_timeout is -1", "0 for never"]),
+    Case(
+        "a start that waits for hours",
+        {"autostart_services": [AUTOSTARTED | {"start_timeout": 3600}]},
+        ["start_timeout of a.example.com in autostart_services is 3600", "from 1 to 600"],
+    ),
+    Case(
+        "an unknown key of a service",
+        {"autostart_services": [AUTOSTARTED | {"idleTimeout": 60}]},
+        ["idleTimeout", "autostart_services", "Supported parameters include", "idle_timeout"],
+    ),
+    Case(
+        "two services on one port",
+        {"autostart_services": [AUTOSTARTED, AUTOSTARTED | {"host": "b.example.com", "containers": ["b"]}]},
+        ["autostart_services have the same proxy_port", "8001"],
+    ),
     Case("a recording that is not there", {"verify_recording": "/nowhere.wav"}, ["verify_recording", "make models"]),
 ]
 
@@ -127,7 +145,9 @@ def test_wrong_variables(inventory: Path, server: str, case: Case) -> None:
     assert changed_files(server) == before
 
 
-@pytest.mark.parametrize(("port", "program"), [(443, "nginx"), (80, "nginx"), (8001, "whisper_faster_port")])
+@pytest.mark.parametrize(
+    ("port", "program"), [(443, "nginx"), (80, "nginx"), (8001, "whisper_faster_port"), (8890, "autostart_port")]
+)
 def test_a_taken_port(inventory: Path, server: str, port: int, program: str) -> None:
     listen = f"import socket, time; s = socket.create_server(('', {port})); print('up', flush=True); time.sleep(60)"
     with subprocess.Popen(

@@ -18,8 +18,9 @@ def listeners(host: Host) -> dict[int, set[str]]:
     return found
 
 
-def test_the_service_listens_on_the_loopback_only(host: Host) -> None:
-    assert listeners(host)[8001] == {"127.0.0.1"}
+@pytest.mark.parametrize("port", [8001, 8890])
+def test_service_and_daemon_listen_on_the_loopback_only(host: Host, port: int) -> None:
+    assert listeners(host)[port] == {"127.0.0.1"}
 
 
 def test_nothing_else_than_nginx_listens_to_the_world(host: Host) -> None:
@@ -31,7 +32,7 @@ def test_nothing_else_than_nginx_listens_to_the_world(host: Host) -> None:
     assert public == {80, 443}
 
 
-@pytest.mark.parametrize("name", ["docker", "nginx"])
+@pytest.mark.parametrize("name", ["docker", "docker-autostart", "nginx"])
 def test_services_run_now_and_after_a_reboot(host: Host, name: str) -> None:
     service = host.service(name)
     assert service.is_running

@@ -182,8 +182,9 @@ class Life(RuleBasedStateMachine):
     # The clients
 
     async def _request(self, stays: float, wake: bool) -> None:
-        patience = self.service.settings.start_timeout
         for attempt in (1, 2):
+            # A reload between the attempts may have changed it.
+            patience = self.service.settings.start_timeout
             began = self.loop.time()
             try:
                 visit = await self.service.enter(wake=wake)

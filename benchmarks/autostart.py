@@ -1,0 +1,389 @@
+"""What the autostart daemon costs while a service is awake, and how long a client waits while it is not.
+
+The first part runs on this machine against a backend that does nothing: client → nginx → backend, and client → nginx →
+daemon → backend, each program a process of its own, the engine a fake one. The second part asks the demo, whose service
+is put to sleep before.
+"""
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import requests
+
+from benchmarks.rows import Row, above, below, exactly
+from demo.transcribe import RECORDING, read_env
+from tests.unit.autostart.fake_engine import FakeEngine
+
+ROOT = Path(__file__).parents[1]
+NGINX = ROOT / ".cache/nginx"
+HOST = "whisper.localhost"
+BACKEND, DAEMON, STRAIGHT, THROUGH = 18001, 18890, 18080, 18081
+"""Ports: the backend, the daemon, nginx before the backend, nginx before the daemon."""
+
+FIRST_DAEMON = 58.0
+"""Requests a second of the daemon that this one replaces, on two cores (`docker ps` by exec for each)."""
+UPLOAD = 500_000_000
+HELD = 100
+SIMULTANEOUS = 200
+CHUNK = bytes(262_144)
+
+# What the role's site has for the way of a request; no TLS, which is the same on both ways.
+NGINX_CONFIGURATION = """
+daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr crit;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off; client_max_body_size 0;
+    client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+    uwsgi_temp_path {folder}; scgi_temp_path {folder};
+    proxy_http_version 1.1; proxy_set_header Host $host; proxy_set_header Connection "";
+    proxy_request_buffering off; proxy_buffering off;
+    keepalive_requests 1000000;
+    server {{ listen 127.0.0.1:{straight}; location / {{ proxy_pass http://127.0.0.1:{backend}; }} }}
+    server {{ listen 127.0.0.1:{through}; location / {{ proxy_pass http://127.0.0.1:{daemon}; }} }}
+}}
+"""
+
+
+def say(text: str) -> None:
+    print(f"autostart: {text}", flush=True)
+
+
+def nginx_program() -> str:
+    """Path of an nginx: the machine's, or the distribution's package unpacked into .cache without being installed."""
+    installed = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if installed:
+        return installed
+    unpacked = NGINX / "usr/sbin/nginx"
+    if not unpacked.exists():
+        say("fetching the distribution's nginx")
+        NGINX.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["apt-get", "download", "-qq", "nginx"], cwd=NGINX, check=True, capture_output=True)
+        package = next(NGINX.glob("nginx_*.deb"))
+        subprocess.run(["dpkg", "--extract", package, NGINX], check=True)
+    return str(unpacked)
+
+
+def megabytes(pid: int) -> float:
+    """Resident memory of a process in MB (10^6 bytes)."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024 / 1e6
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.1).close()
+    except OSError:
+        return False
+    return True
+
+
+async def wait_for(port: int) -> None:
+    """Return when something listens on the port. Raises `TimeoutError` after 20 s."""
+    async with asyncio.timeout(20):
+        while not _listens(port):
+            await asyncio.sleep(0.05)
+
+
+class Container:
+    """The backend as the fake engine's container: ``delay`` seconds after its start it is run."""
+
+    def __init__(self) -> None:
+        self.delay = 0.0
+        self._ready: asyncio.Future[float] | None = None
+
+    async def ready_at(self) -> float:
+        """When the backend began to listen, the last time that it was started."""
+        if self._ready is None:
+            raise RuntimeError("it was never started")
+        return await self._ready
+
+    async def run(self) -> None:
+        self._ready = asyncio.get_running_loop().create_future()
+        await asyncio.sleep(self.delay)
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "benchmarks.fake_backend", str(BACKEND))
+        try:
+            while not _listens(BACKEND):
+                await asyncio.sleep(0.002)
+            self._ready.set_result(time.monotonic())
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+@contextmanager
+def program(*command: str, **environment: str) -> Iterator[int]:
+    """Run a program as long as the block lasts; yields its process id."""
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process.pid
+        finally:
+            process.terminate()
+            _, complaints = process.communicate(timeout=20)
+            if process.returncode not in {0, -15}:
+                print(complaints, file=sys.stderr)
+
+
+def exchange(connection: socket.socket, request: bytes) -> None:
+    """Send a request and read its answer, of the backend's shape."""
+    connection.sendall(request)
+    answer = b""
+    while not answer.endswith(b"}"):
+        received = connection.recv(65536)
+        if not received:
+            raise ConnectionError(f"no whole answer: {answer!r}")
+        answer += received
+    if not answer.startswith(b"HTTP/1.1 200"):
+        raise ConnectionError(f"refused: {answer!r}")
+
+
+def latencies(port: int, request: bytes, count: int) -> list[float]:
+    """Microseconds of ``count`` requests, one after the other on one connection."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        measured = []
+        for _ in range(count):
+            start = time.perf_counter()
+            exchange(connection, request)
+            measured.append(1e6 * (time.perf_counter() - start))
+    return measured
+
+
+def added_latency(request: bytes) -> tuple[float, float]:
+    """Microseconds at the median: straight from nginx to the backend, and what the daemon adds."""
+    straight: list[float] = []
+    through: list[float] = []
+    for port in (STRAIGHT, THROUGH):
+        latencies(port, request, 300)
+    for _ in range(6):
+        straight += latencies(STRAIGHT, request, 500)
+        through += latencies(THROUGH, request, 500)
+    return statistics.median(straight), statistics.median(through) - statistics.median(straight)
+
+
+def upload_seconds(port: int) -> float:
+    head = f"POST /upload HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {UPLOAD}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        start = time.monotonic()
+        connection.sendall(head.encode())
+        for sent in range(0, UPLOAD, len(CHUNK)):
+            connection.sendall(CHUNK[: UPLOAD - sent])
+        exchange(connection, b"")
+        return time.monotonic() - start
+
+
+def upload_ratio() -> float:
+    """Seconds of an upload through the daemon by those of one straight to the backend, the median of pairs."""
+    return statistics.median(upload_seconds(THROUGH) / upload_seconds(STRAIGHT) for _ in range(5))
+
+
+async def requests_per_second(port: int, seconds: float) -> float:
+    """With 32 clients that ask again as soon as they are answered."""
+    request = f"GET /v1/models HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+    deadline = time.monotonic() + seconds
+    answered = 0
+
+    async def client() -> None:
+        nonlocal answered
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while time.monotonic() < deadline:
+            writer.write(request)
+            await reader.readuntil(b"}")
+            answered += 1
+        writer.close()
+
+    await asyncio.gather(*(client() for _ in range(32)))
+    return answered / seconds
+
+
+async def first_request(port: int) -> tuple[bytes, float]:
+    """Ask on a connection of its own; returns the answer and when its first byte came."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET /v1/models HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+    first = await reader.read(1)
+    came = time.monotonic()
+    rest = await reader.read()
+    writer.close()
+    return first + rest, came
+
+
+async def held_upload_megabytes(daemon: int, container: Container) -> float:
+    """What one upload that waits for the service adds to the daemon's memory."""
+    container.delay = 6.0
+    before = megabytes(daemon)
+    head = f"POST /upload HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {UPLOAD}\r\n\r\n"
+    connections = [await asyncio.open_connection("127.0.0.1", DAEMON) for _ in range(HELD)]
+    for _, writer in connections:
+        writer.write(head.encode() + CHUNK * 8)
+    await asyncio.sleep(3)
+    held = (megabytes(daemon) - before) / HELD
+    for _, writer in connections:
+        writer.transport.abort()
+    await asyncio.sleep(6)
+    return held
+
+
+async def against_the_fake_backend() -> list[Row]:
+    """The rows of the first part."""
+    container = Container()
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (folder / "stack").mkdir()
+        (folder / "stack/compose.yaml").write_text("services: {}\n")
+        engine = FakeEngine(folder, {"faster-whisper": container.run})
+        await engine.begin()
+        stack.push_async_callback(engine.end)
+        stack.push_async_callback(engine.kill_all)
+        service = {"composeDir": str(folder / "stack"), "proxyPort": BACKEND, "containers": ["faster-whisper"]}
+        (folder / "config.json").write_text(json.dumps({"port": DAEMON, "services": {HOST: service}}))
+        ports = {"straight": STRAIGHT, "through": THROUGH, "backend": BACKEND, "daemon": DAEMON}
+        (folder / "nginx.conf").write_text(NGINX_CONFIGURATION.format(folder=folder, **ports))
+        stack.enter_context(program(nginx_program(), "-p", str(folder), "-c", str(folder / "nginx.conf")))
+        serve = ("--run-directory", str(folder), "serve", "--config", str(folder / "config.json"))
+        daemon = stack.enter_context(
+            program(
+                *(sys.executable, "-m", "docker_autostart", *serve),
+                DOCKER_HOST=f"unix://{engine.socket}",
+                PATH=f"{engine.path}:{os.environ['PATH']}",
+                PYTHONPATH=str(ROOT / "roles/autostart/files"),
+                MALLOC_ARENA_MAX="1",
+            )
+        )
+        await wait_for(DAEMON)
+        await asyncio.sleep(2)
+        rows = [below("resident memory of the daemon, idle", megabytes(daemon), "MB", 45)]
+
+        say(f"{SIMULTANEOUS} simultaneous first requests")
+        container.delay = 1.0
+        answers = await asyncio.gather(*(first_request(THROUGH) for _ in range(SIMULTANEOUS)))
+        started = len(engine.starts) + sum(command[0] == "up" for command in engine.commands)
+        right = sum(answer.startswith(b"HTTP/1.1 200") and answer.endswith(b'{"bytes": 0}') for answer, _ in answers)
+        rows += [
+            exactly(f"{SIMULTANEOUS} simultaneous first requests: right answers", right, "", SIMULTANEOUS),
+            exactly(f"{SIMULTANEOUS} simultaneous first requests: starts", started, "", 1),
+        ]
+
+        say("latency, requests per second, uploads of 500 MB")
+        get = f"GET /v1/models HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+        post = f"POST /v1 HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 2000\r\n\r\n".encode() + bytes(2000)
+        for name, request in (("GET", get), ("POST of 2 kB", post)):
+            straight, added = await asyncio.to_thread(added_latency, request)
+            rows.append(below(f"added to nginx → backend ({straight:.0f} µs), {name}, median", added, "µs", 250))
+        rate = await requests_per_second(DAEMON, 3)
+        rows += [
+            above("requests per second, times the first daemon's 58", rate / FIRST_DAEMON, "x", 60),
+            below("upload of 500 MB, times nginx → backend", await asyncio.to_thread(upload_ratio), "x", 1.3),
+        ]
+
+        say(f"{HELD} uploads that wait")
+        await engine.kill("faster-whisper")
+        await asyncio.sleep(0.5)
+        rows.append(below("memory of an upload that waits", await held_upload_megabytes(daemon, container), "MB", 1))
+
+        say("from ready to the first byte")
+        waits = []
+        for _ in range(25):
+            await engine.kill("faster-whisper")
+            await asyncio.sleep(0.3)
+            container.delay = random.uniform(0.3, 4)  # noqa: S311 - not a secret
+            answer, came = await first_request(THROUGH)
+            if not answer.startswith(b"HTTP/1.1 200"):
+                raise ConnectionError(f"refused: {answer!r}")
+            waits.append(1000 * (came - await container.ready_at()))
+        rows.append(
+            below("backend ready → first byte, 95th percentile", statistics.quantiles(waits, n=20)[-1], "ms", 150)
+        )
+        # While somebody listens to the engine's events.
+        await engine.kill_all()
+    return rows
+
+
+@dataclass(frozen=True)
+class Wake:
+    """Seconds of one cold request, in the order in which they pass."""
+
+    container: float
+    imports: float
+    load: float
+    inference: float
+    total: float
+
+
+def wake_the_demo(env: dict[str, str]) -> Wake:
+    """Put the demo's service to sleep, send it a clip of 7 s, and see from the container's log where the time went."""
+    inside = ["docker", "exec", env["VPS_CONTAINER"]]
+    subprocess.run([*inside, "docker-autostart", "stop", "faster-whisper"], check=True, capture_output=True)
+    began = time.time()
+    start = time.monotonic()
+    with RECORDING.open("rb") as file:
+        answer = requests.post(
+            f"{env['WHISPER_URL']}/v1/audio/transcriptions",
+            headers={"Authorization": f"Bearer {env['API_KEY']}"},
+            files={"file": file},
+            data={"model": "whisper-1", "language": "en"},
+            verify=env["CA_FILE"],
+            timeout=60,
+        )
+    total = time.monotonic() - start
+    answer.raise_for_status()
+    inspect = [*inside, "docker", "container", "inspect", "--format", "{{.State.StartedAt}}", "faster-whisper"]
+    started = _timestamp(subprocess.run(inspect, check=True, capture_output=True, text=True).stdout)
+    logs = subprocess.run(
+        [*inside, "docker", "logs", "--timestamps", "--since", str(int(began)), "faster-whisper"],
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ).stdout.splitlines()
+
+    def logged(words: str) -> float:
+        return next(when for line in logs if words in line and (when := _timestamp(line)) >= started)
+
+    serving, loaded = logged("Application startup complete"), logged("loaded ")
+    return Wake(started - began, serving - started, loaded - serving, total - (loaded - began), total)
+
+
+def _timestamp(line: str) -> float:
+    """Unix time of a line that begins with one of the engine's, which have nanoseconds."""
+    moment, _, fraction = line.split()[0].rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{moment}+00:00").timestamp() + float(f"0.{fraction or 0}")
+
+
+def asleep_to_answer(env: dict[str, str]) -> list[Row]:
+    """The rows of the second part: the median of five cold requests, and its parts."""
+    wakes = sorted((wake_the_demo(env) for _ in range(5)), key=lambda wake: wake.total)
+    median = wakes[len(wakes) // 2]
+    return [
+        below("asleep → answer of a 7 s clip, median of 5", median.total, "s", 6),
+        below("of these, the engine starts the container", median.container, "s", 6),
+        below("of these, Python imports and the server listens", median.imports, "s", 6),
+        below("of these, the model is loaded", median.load, "s", 6),
+        below("of these, inference and the way back", median.inference, "s", 6),
+    ]
+
+
+def measure(*, warm: bool) -> list[Row]:
+    """Measure everything; with ``warm`` the demo is not brought up to date first."""
+    rows = asyncio.run(against_the_fake_backend())
+    if not warm:
+        say("bringing up the demo")
+        subprocess.run(["demo/up"], cwd=ROOT, check=True, capture_output=True)
+    say("asleep → answer, five times")
+    return rows + asleep_to_answer(read_env(ROOT / ".demo/env"))
