@@ -18,7 +18,8 @@ request; this page, what an operator has to know.
   away frees the engine at its next segment.
 - Jobs: a request with `Prefer: respond-async` is answered `202` with the `Location` of a job, which is done when no
   request runs or waits. Jobs survive a restart: one that was under way begins anew, at once after an orderly stop,
-  after 30 s otherwise. Everybody who may call the server sees all of them.
+  after 30 s otherwise. A client sees the jobs of the name that its proxy gives in `X-Remote-User`, all of them where
+  there is no such header: the proxy must always set it.
 - `GET /busy` says how much work a stop would cut short: `{"busy": 2, "requests": 1, "jobs": 1}`. `GET /metrics` is for
   Prometheus.
 - Models: clients use those on the machine, and may have those fetched that the operator allows. `DELETE` unloads; with

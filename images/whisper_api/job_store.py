@@ -4,6 +4,7 @@ Everything about a job is in huey's storage, but its audio, which lies in the da
 the ids to whichever worker is free. Several servers share jobs when they share both.
 """
 
+import logging
 import shutil
 import sys
 import time
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 Status = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
 
+_logger = logging.getLogger("whisper_api")
+
 _UNFINISHED = ("queued", "in_progress")
 
 # A worker says every few seconds that it is still there; a job of one that did not for so long is given to another.
@@ -35,12 +38,13 @@ LEASE_SECONDS = 30
 
 @dataclass(frozen=True)
 class Order:
-    """What a client asked for."""
+    """What a client asked for. `owner` is the client's name, None where nobody told it."""
 
     options: Options
     response_format: ResponseFormat
     granularities: Sequence[Granularity]
     request_id: str
+    owner: str | None = None
 
 
 class _Record(BaseModel):
@@ -53,6 +57,9 @@ class _Record(BaseModel):
     started: float | None = None
     finished: float | None = None
     error: Error | None = None
+
+    def is_seen_by(self, caller: str | None) -> bool:
+        return caller is None or caller == self.order.owner
 
 
 class Job(BaseModel):
@@ -73,6 +80,8 @@ class Job(BaseModel):
 
 class JobStore:
     """The jobs of all servers that share a storage. Its methods block; any thread may call them.
+
+    Where a method takes a `caller`, the jobs of others do not exist; to None all do.
 
     Raises OSError when the data folder cannot be written.
     """
@@ -97,6 +106,8 @@ class JobStore:
         job_id = uuid.uuid4().hex
         self._place(job_id).mkdir()
         try:
+            # The kernel copies it. An upload cannot be linked: `tempfile` opens its unnamed files with O_EXCL, which
+            # forbids that (open(2), O_TMPFILE).
             shutil.copyfile(audio, self.audio(job_id))
             record = _Record(order=order, created=time.time())
             self._put(job_id, record)
@@ -106,9 +117,9 @@ class JobStore:
             raise
         return _shown(job_id, record)
 
-    def get(self, job_id: str) -> Job:
+    def get(self, job_id: str, caller: str | None = None) -> Job:
         """A job with its result. Raises ApiError 404."""
-        record = self._known(job_id)
+        record = self._known(job_id, caller)
         if record.status != "completed":
             return _shown(job_id, record)
         stored = self.huey.get(_key(job_id, "transcript"), peek=True)
@@ -116,9 +127,9 @@ class JobStore:
         result = render(transcript, record.order.response_format, record.order.granularities)
         return _shown(job_id, record).model_copy(update={"result": result})
 
-    def all(self) -> list[Job]:
+    def all(self, caller: str | None = None) -> list[Job]:
         """The jobs without their results, the newest first."""
-        jobs = [_shown(job_id, record) for job_id, record in self._records().items()]
+        jobs = [_shown(job_id, record) for job_id, record in self._records().items() if record.is_seen_by(caller)]
         return sorted(jobs, key=lambda job: job.created_at, reverse=True)
 
     def counts(self) -> dict[str, int]:
@@ -129,13 +140,16 @@ class JobStore:
     def unfinished(self) -> int:
         return sum(record.status in _UNFINISHED for record in self._records().values())
 
-    def cancel(self, job_id: str) -> Job:
-        """Cancels a job that is not finished, forgets one that is. Raises ApiError 404."""
-        record = self._known(job_id)
+    def cancel(self, job_id: str, caller: str | None = None) -> Job:
+        """Cancels a job that is not finished, forgets one that is.
+
+        Raises ApiError 404, OSError when the recording cannot be deleted: the job is kept then.
+        """
+        record = self._known(job_id, caller)
         if record.status in _UNFINISHED:
             self.huey.put(_key(job_id, "cancelled"), time.time())
             self.audio(job_id).unlink(missing_ok=True)
-            return _shown(job_id, self._known(job_id))
+            return _shown(job_id, self._known(job_id, caller))
         self._forget(job_id)
         return _shown(job_id, record)
 
@@ -184,7 +198,10 @@ class JobStore:
         for job_id, record in self._records().items():
             ended = record.finished or (record.created if record.status == "cancelled" else None)
             if ended is not None and ended + self._ttl < now:
-                self._forget(job_id)
+                try:
+                    self._forget(job_id)
+                except OSError as error:  # the others are not to wait for this one
+                    _logger.error("The recording of job %s cannot be deleted: %s", job_id, error)
             elif record.status in _UNFINISHED and job_id not in waiting and self._is_lost(job_id, record, now):
                 self.give_back(job_id)
 
@@ -222,9 +239,9 @@ class JobStore:
             return record.model_copy(update={"status": "cancelled"})
         return record
 
-    def _known(self, job_id: str) -> _Record:
+    def _known(self, job_id: str, caller: str | None) -> _Record:
         record = self._record(job_id)
-        if record is None:
+        if record is None or not record.is_seen_by(caller):
             raise ApiError(404, "There is no such job, or no longer.", param="job_id", code="job_not_found")
         return record
 

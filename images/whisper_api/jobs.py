@@ -8,7 +8,7 @@ import errno
 from pathlib import Path
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
@@ -33,6 +33,14 @@ def prefer_async(
     return "respond-async" in preferences
 
 
+def caller(
+    # Not in the schema: the proxy tells it, whatever a client sends (roles/nginx).
+    x_remote_user: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> str | None:
+    """Name of the user or the API key, None for whoever calls the server past the proxy."""
+    return x_remote_user
+
+
 async def accept(request: Request, audio: Path, order: Order) -> Response:
     """The answer 202 for a new job. Raises ApiError 429 when there are too many jobs, 503 without disk space."""
     jobs: JobStore = request.app.state.jobs
@@ -48,16 +56,21 @@ async def accept(request: Request, audio: Path, order: Order) -> Response:
     return JSONResponse(job.model_dump(exclude_none=True), 202, headers)
 
 
-@router.get("/jobs", summary="List the jobs, the newest first", responses=described(), response_model_exclude_none=True)
-def list_jobs(request: Request) -> JobList:
+_Caller = Annotated[str | None, Depends(caller)]
+
+
+@router.get(
+    "/jobs", summary="List your jobs, the newest first", responses=described(), response_model_exclude_none=True
+)
+def list_jobs(request: Request, caller: _Caller) -> JobList:
     jobs: JobStore = request.app.state.jobs
-    return JobList(data=jobs.all())
+    return JobList(data=jobs.all(caller))
 
 
 @router.get("/jobs/{job_id}", summary="How far is a job?", responses=described(404), response_model_exclude_none=True)
-def retrieve_job(request: Request, job_id: str) -> Job:
+def retrieve_job(request: Request, job_id: str, caller: _Caller) -> Job:
     jobs: JobStore = request.app.state.jobs
-    return jobs.get(job_id)
+    return jobs.get(job_id, caller)
 
 
 @router.delete(
@@ -66,6 +79,6 @@ def retrieve_job(request: Request, job_id: str) -> Job:
     responses=described(404),
     response_model_exclude_none=True,
 )
-def cancel_job(request: Request, job_id: str) -> Job:
+def cancel_job(request: Request, job_id: str, caller: _Caller) -> Job:
     jobs: JobStore = request.app.state.jobs
-    return jobs.cancel(job_id)
+    return jobs.cancel(job_id, caller)

@@ -47,8 +47,9 @@ async def create_transcription(
     request: Request,
     form: Annotated[TranscriptionForm, Depends()],
     prefer_async: Annotated[bool, Depends(jobs.prefer_async)],
+    caller: Annotated[str | None, Depends(jobs.caller)],
 ) -> Response:
-    return await _answer(request, form, prefer_async)
+    return await _answer(request, form, prefer_async, caller)
 
 
 @router.post(
@@ -58,11 +59,12 @@ async def create_translation(
     request: Request,
     form: Annotated[TranslationForm, Depends()],
     prefer_async: Annotated[bool, Depends(jobs.prefer_async)],
+    caller: Annotated[str | None, Depends(jobs.caller)],
 ) -> Response:
-    return await _answer(request, form, prefer_async)
+    return await _answer(request, form, prefer_async, caller)
 
 
-async def _answer(request: Request, form: TranslationForm, prefer_async: bool) -> Response:
+async def _answer(request: Request, form: TranslationForm, prefer_async: bool, caller: str | None) -> Response:
     engine: Engine = request.app.state.engine
     settings: Settings = request.app.state.settings
     queue: InferenceQueue = request.app.state.queue
@@ -78,7 +80,7 @@ async def _answer(request: Request, form: TranslationForm, prefer_async: bool) -
         entry.engine_seconds = transcript.engine_seconds
 
     if prefer_async:
-        order = Order(options, form.response_format, form.timestamp_granularities, entry.request_id)
+        order = Order(options, form.response_format, form.timestamp_granularities, entry.request_id, caller)
         return await jobs.accept(request, path, order)
     if form.stream:
         return await stream(

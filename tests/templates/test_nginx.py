@@ -38,6 +38,7 @@ def test_a_site_passes_requests_on_unbuffered_and_without_the_credentials(render
     for line in (
         "proxy_pass http://127.0.0.1:8001;",
         'proxy_set_header Authorization "";',
+        "proxy_set_header X-Remote-User $remote_user$api_key_name;",
         "proxy_request_buffering off;",
         "proxy_buffering off;",
         "proxy_read_timeout 1200s;",

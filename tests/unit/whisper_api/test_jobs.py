@@ -233,6 +233,71 @@ def test_results_are_kept_for_their_time(store: JobStore, tmp_path: Path, monkey
     assert list((tmp_path / "jobs").iterdir()) == []
 
 
+def test_a_recording_that_cannot_be_deleted_keeps_its_job(
+    http: httpx.Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/data/secret")
+
+    job_id = submit(http)["id"]
+    finished(http, job_id)
+    with monkeypatch.context() as broken:
+        broken.setattr(shutil, "rmtree", refuse)
+        answer = http.delete(f"/jobs/{job_id}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+        assert "secret" not in answer.text
+        assert job(http, job_id)["result"]["text"] == "Good morning. Fine day."
+        assert [listed["id"] for listed in http.get("/jobs").json()["data"]] == [job_id]
+    assert http.delete(f"/jobs/{job_id}").status_code == 200
+    assert list((settings.data_folder / "jobs").iterdir()) == []
+
+
+def test_one_recording_that_cannot_be_deleted_holds_no_other_job_up(
+    store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = [add(store, tmp_path) for _ in range(3)]
+    for job_id in ended:
+        store.fail(job_id, Error(message="no", type="server_error", param=None, code=None))
+    stuck = ended[1]
+    rmtree = shutil.rmtree
+
+    def refuse_one(path: Path) -> None:
+        if path.name == stuck:
+            raise PermissionError(13, "Permission denied")
+        rmtree(path)
+
+    monkeypatch.setattr(shutil, "rmtree", refuse_one)
+    monkeypatch.setattr(logging.getLogger("whisper_api"), "propagate", True)
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    store.tend()
+    assert [job.id for job in store.all()] == [stuck]
+    assert f"The recording of job {stuck} cannot be deleted" in caplog.text
+
+
+def test_clients_see_their_own_jobs(http: httpx.Client) -> None:
+    """The proxy names the client; who comes past the proxy sees everything."""
+    alice, bob = {"x-remote-user": "alice"}, {"x-remote-user": "bob"}
+    first = http.post(URL, files=FILE, headers={**ASYNC, **alice}).json()["id"]
+    unnamed = submit(http)["id"]
+    finished(http, first)
+    finished(http, unnamed)
+
+    def listed(headers: dict[str, str]) -> list[str]:
+        return sorted(entry["id"] for entry in http.get("/jobs", headers=headers).json()["data"])
+
+    assert listed(alice) == [first]
+    assert listed(bob) == []
+    assert listed({}) == sorted([first, unnamed])
+    assert http.get(f"/jobs/{first}", headers=alice).json()["result"]["text"] == "Good morning. Fine day."
+    for method in ("GET", "DELETE"):
+        for job_id in (first, unnamed):
+            answer = http.request(method, f"/jobs/{job_id}", headers=bob)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (404, "job_not_found")
+    assert http.delete(f"/jobs/{first}", headers=alice).status_code == 200
+    assert listed({}) == [unnamed]
+
+
 def test_a_job_that_found_no_room_leaves_nothing(
     http: httpx.Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
