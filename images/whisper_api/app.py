@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from whisper_api import health, jobs, metrics, models, request_log, transcriptions, uploads
+from whisper_api import health, jobs, metrics, models, preload, request_log, transcriptions, uploads
 from whisper_api.docs import add_docs
 from whisper_api.engine import Engine
 from whisper_api.errors import add_handlers
@@ -17,17 +17,18 @@ from whisper_api.lingering_close import LingeringClose
 from whisper_api.settings import Settings
 
 
-def create_app(engine: Engine, settings: Settings, title: str) -> FastAPI:
-    """An ASGI application that serves an engine. Raises OSError when the data folder cannot be written."""
-    request_log.write_to_stdout(settings.log_level)
+def create_app(engine: Engine, settings: Settings, title: str, preloading: preload.Preload | None = None) -> FastAPI:
+    """An ASGI application that serves an engine, whose default model may be on its way into memory already.
+
+    Raises OSError when the data folder cannot be written.
+    """
+    preloading = preloading or preload.begin(engine, settings)
     uploads.spool_in(settings.data_folder / "spool")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        preloading = asyncio.create_task(app.state.preload.run())
         worker.start()
         yield
-        preloading.cancel()
         app.state.queue.close()
         await asyncio.to_thread(worker.close)
 
@@ -35,7 +36,7 @@ def create_app(engine: Engine, settings: Settings, title: str) -> FastAPI:
     app.state.settings = settings
     app.state.engine = engine
     app.state.queue = InferenceQueue(settings.queue_length)
-    app.state.preload = health.Preload(engine)
+    app.state.preload = preloading
     app.state.metrics = metrics.Metrics()
     app.state.jobs = JobStore(settings)
     worker = JobWorker(engine, app.state.queue, app.state.jobs, settings.audio_limit, app.state.metrics)

@@ -3,10 +3,8 @@
 `real_time_factor` is seconds of audio per second of engine time: 10 means ten times faster than real time.
 """
 
-import json
 import logging
 import re
-import sys
 import time
 import uuid
 from dataclasses import dataclass
@@ -119,25 +117,3 @@ def write_job(job_id: str, status: str, entry: Entry, failure: Exception | None 
     """One line for a job that has ended; `failure` is an error nobody foresaw."""
     line = {"request_id": entry.request_id, "job": job_id, "status": status, **_work(entry)}
     _logger.log(logging.ERROR if failure else logging.INFO, "job", extra={"line": line}, exc_info=failure)
-
-
-class _JsonLines(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(record.created)),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **getattr(record, "line", {}),
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
-
-
-def write_to_stdout(level: str) -> None:
-    """Lets the lines of this package and of the engines out, as JSON."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_JsonLines())
-    _logger.handlers = [handler]
-    _logger.setLevel(level.upper())
-    _logger.propagate = False

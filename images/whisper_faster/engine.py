@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+
+from faster_whisper import BatchedInferencePipeline, WhisperModel
+from faster_whisper.tokenizer import _LANGUAGE_CODES
+from faster_whisper.transcribe import Segment as WhisperSegment
 
 from whisper_api import audio
 from whisper_api.engine import Download, Model, Options, Segment, Transcription, UnsupportedOption, Word
@@ -10,10 +13,6 @@ from whisper_api.settings import Settings
 from whisper_faster import speech
 from whisper_faster.loaded_models import LoadedModels
 from whisper_faster.models import ModelCache
-
-if TYPE_CHECKING:
-    from faster_whisper import WhisperModel
-    from faster_whisper.transcribe import Segment as WhisperSegment
 
 # Tried one after the other while a window's text is implausible: the values of OpenAI's reference implementation.
 _TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -38,9 +37,6 @@ class FasterWhisperEngine:
 
     @property
     def languages(self) -> Collection[str]:
-        # Imported here, for it would delay the moment from which the server answers.
-        from faster_whisper.tokenizer import _LANGUAGE_CODES
-
         return frozenset(_LANGUAGE_CODES)
 
     def resolve(self, name: str) -> str:
@@ -57,7 +53,7 @@ class FasterWhisperEngine:
 
     def load(self, model: str) -> None:
         with self._loaded.use(model):
-            pass
+            speech.prepare()
 
     def unload(self, model: str) -> bool:
         return self._loaded.unload(model)
@@ -94,7 +90,7 @@ class FasterWhisperEngine:
                     number += 1
 
 
-def _refuse_what_it_cannot(model: "WhisperModel", options: Options) -> None:
+def _refuse_what_it_cannot(model: WhisperModel, options: Options) -> None:
     if options.language not in (None, *model.supported_languages):
         message = f"The model {options.model} knows English only. Use a multilingual model, or language en."
         raise UnsupportedOption("language", message)
@@ -105,14 +101,12 @@ def _refuse_what_it_cannot(model: "WhisperModel", options: Options) -> None:
 
 
 def _transcribe(
-    model: "WhisperModel", stretch: audio.Stretch, options: Options, context: Sequence[int]
-) -> "tuple[str | None, Iterable[WhisperSegment]]":
+    model: WhisperModel, stretch: audio.Stretch, options: Options, context: Sequence[int]
+) -> tuple[str | None, Iterable[WhisperSegment]]:
     """The language of a stretch and what is said in it; None and nothing where nobody speaks.
 
     Looking for speech comes first: without any the model is not asked, not even for the language.
     """
-    from faster_whisper import BatchedInferencePipeline
-
     if options.batch_size > 1:
         windows = speech.windows(stretch.samples, options.voice_activity)
         if not windows:
@@ -147,7 +141,7 @@ def _transcribe(
     return info.language, found.at_their_times(segments)
 
 
-def _segment(number: int, start: float, segment: "WhisperSegment") -> Segment:
+def _segment(number: int, start: float, segment: WhisperSegment) -> Segment:
     """A segment of a stretch that begins `start` seconds after the recording."""
     return Segment(
         id=number,

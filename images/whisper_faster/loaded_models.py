@@ -9,14 +9,12 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from faster_whisper import WhisperModel
 
 from whisper_api import cgroup
 from whisper_api.engine import ModelInUse, ModelTooLarge, ModelUnavailable
 from whisper_api.settings import Settings
-
-if TYPE_CHECKING:
-    from faster_whisper import WhisperModel
 
 _logger = logging.getLogger("whisper_api")
 
@@ -30,7 +28,7 @@ _GROWTH = {"float32": 2.0, "int8_float32": 1.0}
 
 @dataclass
 class _Loaded:
-    model: "WhisperModel"
+    model: WhisperModel
     bytes: int
     used: float = field(default_factory=time.monotonic)
     users: int = 0
@@ -52,7 +50,7 @@ class LoadedModels:
         return tuple(self._models)
 
     @contextmanager
-    def use(self, name: str) -> "Iterator[WhisperModel]":
+    def use(self, name: str) -> Iterator[WhisperModel]:
         """The model, loaded if it is not, and kept in memory until the context is left.
 
         Raises ModelUnavailable, ModelTooLarge; a second caller waits for the first.
@@ -86,9 +84,6 @@ class LoadedModels:
         if self._settings.inference_device == "cpu":
             self._make_room(name, needed)
         start = time.monotonic()
-        # Imported here, for it would delay the start of the server.
-        from faster_whisper import WhisperModel
-
         try:
             model = WhisperModel(
                 str(folder),

@@ -3,16 +3,19 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime  # noqa: F401 - see below
+from faster_whisper.transcribe import Segment as WhisperSegment
+from faster_whisper.transcribe import restore_speech_timestamps
+from faster_whisper.vad import VadOptions, collect_chunks, get_speech_timestamps, get_vad_model
+from numpy.typing import NDArray
 
 from whisper_api.audio import SAMPLE_RATE
 from whisper_api.engine import VoiceActivity
 
-if TYPE_CHECKING:
-    import numpy as np
-    from faster_whisper.transcribe import Segment as WhisperSegment
-    from faster_whisper.vad import VadOptions
-    from numpy.typing import NDArray
+# ONNX Runtime, which faster_whisper would import when it is first used, and other threads import other things then: two
+# that import at once can meet in a cycle and find half a module.
 
 # What the model reads at once.
 _WINDOW_SECONDS = 30
@@ -24,23 +27,23 @@ _BATCH_SILENCE_MS = 160
 class Speech:
     """The speech of a stretch, joined, and where its parts came from."""
 
-    samples: "NDArray[np.float32]"
-    parts: "Sequence[dict[str, int]]"
+    samples: NDArray[np.float32]
+    parts: Sequence[dict[str, int]]
 
-    def at_their_times(self, segments: "Iterable[WhisperSegment]") -> "Iterable[WhisperSegment]":
+    def at_their_times(self, segments: Iterable[WhisperSegment]) -> Iterable[WhisperSegment]:
         """Segments of the joined speech with the times that they have in the stretch."""
-        from faster_whisper.transcribe import restore_speech_timestamps
-
         if not self.parts:
             return segments
         return restore_speech_timestamps(segments, list(self.parts), SAMPLE_RATE)
 
 
-def found(samples: "NDArray[np.float32]", voice_activity: VoiceActivity | None) -> Speech | None:
-    """The speech in a stretch, None where there is none; all of the stretch when nobody looks for speech."""
-    import numpy as np
-    from faster_whisper.vad import collect_chunks, get_speech_timestamps
+def prepare() -> None:
+    """Loads what tells speech from silence, which otherwise the first recording would wait for."""
+    get_vad_model()
 
+
+def found(samples: NDArray[np.float32], voice_activity: VoiceActivity | None) -> Speech | None:
+    """The speech in a stretch, None where there is none; all of the stretch when nobody looks for speech."""
     if voice_activity is None:
         return Speech(samples, ())
     parts = get_speech_timestamps(samples, _options(voice_activity))
@@ -50,10 +53,8 @@ def found(samples: "NDArray[np.float32]", voice_activity: VoiceActivity | None) 
     return Speech(np.concatenate(chunks), parts)
 
 
-def windows(samples: "NDArray[np.float32]", voice_activity: VoiceActivity | None) -> list[dict[str, float]]:
+def windows(samples: NDArray[np.float32], voice_activity: VoiceActivity | None) -> list[dict[str, float]]:
     """Windows of at most 30 s that hold all speech: their `start` and `end` in seconds; all of it without looking."""
-    from faster_whisper.vad import get_speech_timestamps
-
     seconds = len(samples) / SAMPLE_RATE
     if voice_activity is None:
         starts = range(0, math.ceil(seconds), _WINDOW_SECONDS)
@@ -71,9 +72,7 @@ def windows(samples: "NDArray[np.float32]", voice_activity: VoiceActivity | None
     return joined
 
 
-def _options(voice_activity: VoiceActivity) -> "VadOptions":
-    from faster_whisper.vad import VadOptions
-
+def _options(voice_activity: VoiceActivity) -> VadOptions:
     return VadOptions(
         threshold=voice_activity.threshold,
         speech_pad_ms=voice_activity.padding_ms,

@@ -1,0 +1,48 @@
+"""Loads the default model while the rest of the server is imported and starts to listen."""
+
+import logging
+import threading
+
+from whisper_api import json_log
+from whisper_api.engine import Engine, EngineError, ModelUnavailable
+from whisper_api.settings import Settings
+
+# FastAPI is not imported here, nor by what is: importing it takes as long as loading a small model.
+
+_logger = logging.getLogger("whisper_api")
+
+
+class Preload:
+    """The loading of an engine's default model, in a thread of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._failure: EngineError | None = None
+        self._done = False
+        # As a daemon: a download under way must not keep the process from stopping.
+        self._thread = threading.Thread(target=self._run, name="preload", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._engine.fetch(self._engine.default_model)
+            self._engine.load(self._engine.default_model)
+        except EngineError as error:
+            self._failure = error
+            _logger.error("The default model %s was not loaded: %s", self._engine.default_model, error)
+        else:
+            self._done = True
+            _logger.info("ready")
+
+    def check(self) -> None:
+        """Raises why the model is not loaded, ModelUnavailable while it still is being loaded."""
+        if self._failure is not None:
+            raise self._failure
+        if not self._done:
+            raise ModelUnavailable("The model is being loaded.", retry_after=1)
+
+
+def begin(engine: Engine, settings: Settings) -> Preload:
+    """Begins to load the default model, and opens the log for what there is to say about it."""
+    json_log.write_to_stdout(settings.log_level)
+    return Preload(engine)
