@@ -100,9 +100,10 @@ lint-shell: dev-tools ## shellcheck
 ## Upkeep
 
 .PHONY: docs lock clean
-docs: dev-tools ## Write the READMEs of roles and servers from their argument specs and settings
+docs: dev-tools ## Write the READMEs of roles and servers from their specs and settings, the tables of measurements
 	python -m tools.role_readme
 	python -m tools.server_readme
+	python -m tools.measured_tables
 
 lock: dev-tools ## Make the lock files anew; LOCK_FLAGS=--upgrade for newer versions
 	$(COMPILE) $(LOCK_FLAGS) ansible.in -o ansible.lock

@@ -248,9 +248,17 @@ def growth_row(server: Server) -> Row:
 
 
 def accuracy_rows(server: Server) -> list[Row]:
-    """Word error rates of server and library, file by file, where there is a transcript, and how often they differ."""
+    """Word error rates of server and library, file by file, where there is a transcript, and how often they differ.
+
+    The server must not have transcribed anything: where a text is implausible both draw another at random, and they
+    draw the same as long as both began with the same seed and heard the same before.
+    """
+    import ctranslate2
     from faster_whisper import WhisperModel
 
+    from whisper_faster.loaded_models import SEED
+
+    ctranslate2.set_random_seed(SEED)
     (snapshot,) = (CACHE / "models/hub/models--Systran--faster-whisper-base/snapshots").iterdir()
     library = WhisperModel(str(snapshot), device="cpu", compute_type="int8", cpu_threads=os.cpu_count() or 1)
     entries = [entry for entry in json.loads((SPEECH / "speech.json").read_text()) if entry["language"]]
@@ -293,6 +301,8 @@ def measure(*, warm: bool) -> list[Row]:
         engine = FasterWhisperEngine(Settings(model=MODEL))
         engine.load(MODEL)
         rows += overhead_rows(server, engine)
+    with serving() as server:
+        wait_until_ready(server)
         told("accuracy")
         rows += accuracy_rows(server)
     return rows

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import ctranslate2
 from faster_whisper import WhisperModel
 
 from whisper_api import cgroup
@@ -24,6 +25,11 @@ _RESERVED_BYTES = 400 * 1024**2
 # Memory of a model's weights in terms of its file, which holds them as float16. Less would do for the 8 bit types once
 # the model is loaded, but not while it is.
 _GROWTH = {"float32": 2.0, "int8_float32": 1.0}
+
+
+# Text at a raised temperature is drawn at random. The generator of a loaded model takes the seed once:
+# after a start the same requests in the same order get the same answers. More than that CTranslate2 does not offer.
+SEED = 0
 
 
 @dataclass
@@ -84,6 +90,7 @@ class LoadedModels:
         if self._settings.inference_device == "cpu":
             self._make_room(name, needed)
         start = time.monotonic()
+        ctranslate2.set_random_seed(SEED)
         try:
             model = WhisperModel(
                 str(folder),

@@ -95,6 +95,20 @@ def test_an_unused_model_is_forgotten_after_its_time(hub: Path) -> None:
     assert not engine.loaded()
 
 
+def test_what_is_drawn_at_random_is_the_same_after_every_start(speech: list[dict[str, Any]]) -> None:
+    """Each engine is one just started: the generator is a loaded model's own."""
+    path = recording(speech, "beckett.wav")["path"]
+    options = Options(model=TINY, language="en", temperature=1.0)
+
+    def first_two() -> list[str]:
+        engine = FasterWhisperEngine(Settings(model=TINY))
+        return [transcribe(engine, path, options).text for _ in range(2)]
+
+    first, second = first_two()
+    assert first != second, "nothing was drawn at random: the test proves nothing"
+    assert first_two() == [first, second]
+
+
 def test_a_translation_is_english(engine: FasterWhisperEngine, speech: list[dict[str, Any]]) -> None:
     path = recording(speech, "bonjour_monde.wav")["path"]
     transcript = transcribe(engine, path, Options(model=BASE, task="translate"))

@@ -1,0 +1,79 @@
+"""The numbers in the documents are those that were measured."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from benchmarks.rows import below, exactly
+from tools.measured_tables import DOCUMENTS, filled
+
+DOCUMENT = """\
+Before.
+
+<!-- measured: suite -->
+| old |
+<!-- end -->
+
+<!-- word error rates: suite -->
+<!-- end -->
+After.
+"""
+
+FILLED = """\
+Before.
+
+<!-- measured: suite -->
+| what | measured | target | |
+|---|---|---|---|
+| start | 1.25 s | < 1 | missed |
+| answered | 9 | = 9 | met |
+<!-- end -->
+
+<!-- word error rates: suite -->
+| file | server | library |
+|---|---|---|
+| a/b, c.wav | 0.25 | 0.5 |
+<!-- end -->
+After.
+"""
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    rows = [
+        below("start", 1.25, "s", 1),
+        exactly("word error rate, a/b, c.wav, library's", 0.25, "", 0.5),
+        exactly("answered", 9, "", 9),
+    ]
+    (tmp_path / "suite.json").write_text(json.dumps([asdict(row) for row in rows]), encoding="utf-8")
+    return tmp_path
+
+
+def test_tables_are_filled_and_stay_so(results: Path) -> None:
+    assert filled(DOCUMENT, results) == FILLED
+    assert filled(FILLED, results) == FILLED
+
+
+@pytest.mark.parametrize("removed", [1, 2])
+def test_a_table_without_an_end_is_refused(results: Path, removed: int) -> None:
+    """The first of two, which would swallow the second, and the last."""
+    parts = DOCUMENT.split("<!-- end -->")
+    parts[removed - 1 : removed + 1] = ["".join(parts[removed - 1 : removed + 1])]
+    with pytest.raises(ValueError, match="has no <!-- end -->"):
+        filled("<!-- end -->".join(parts), results)
+
+
+def test_a_suite_that_was_never_run(results: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"other\.json"):
+        filled(DOCUMENT.replace("suite", "other"), results)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_documents_are_what_make_docs_writes(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    assert "<!-- measured: " in text
+    assert text == filled(text), f"{document.name} is out of date: run `make docs`"

@@ -1,0 +1,73 @@
+"""Fills the tables of measurements in the documents from benchmarks/results: `make docs`.
+
+A table stands between `<!-- measured: SUITE -->` or `<!-- word error rates: SUITE -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.rows import RESULTS, Row
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "performance.md")
+
+# A row of a suite that holds one recording's word error rate against another program's, which is the target.
+_WORD_ERROR_RATE = re.compile(r"word error rate, (?P<file>.+), (?P<other>\S+)'s")
+
+_BEGIN = re.compile(r"<!-- (?P<kind>measured|word error rates): (?P<suite>\w+) -->")
+_SECTION = re.compile(_BEGIN.pattern + r"\n(?P<table>.*?)\n?<!-- end -->", re.DOTALL)
+
+
+def filled(document: str, results: Path = RESULTS) -> str:
+    """Return the document with its tables made anew.
+
+    Raises:
+        ValueError: a table has a beginning but no end.
+        FileNotFoundError: a table is of a suite that was never run.
+    """
+
+    def section(match: re.Match[str]) -> str:
+        if _BEGIN.search(match["table"]):
+            raise ValueError(f"the table before {_BEGIN.search(match['table'])!r} has no <!-- end -->")
+        rows = [Row(**row) for row in json.loads((results / f"{match['suite']}.json").read_text(encoding="utf-8"))]
+        lines = _measured(rows) if match["kind"] == "measured" else _word_error_rates(rows)
+        return "\n".join([match[0].partition("\n")[0], *lines, "<!-- end -->"])
+
+    text, tables = _SECTION.subn(section, document)
+    if tables != len(_BEGIN.findall(document)):
+        raise ValueError("a table has no <!-- end -->")
+    return text
+
+
+def _measured(rows: list[Row]) -> Iterator[str]:
+    yield "| what | measured | target | |"
+    yield "|---|---|---|---|"
+    for row in rows:
+        if not _WORD_ERROR_RATE.fullmatch(row.name):
+            value = f"{row.value:g} {row.unit}".strip()
+            yield f"| {row.name} | {value} | {row.target} | {'met' if row.met else 'missed'} |"
+
+
+def _word_error_rates(rows: list[Row]) -> Iterator[str]:
+    found = [(match, row) for row in rows if (match := _WORD_ERROR_RATE.fullmatch(row.name))]
+    yield f"| file | server | {found[0][0]['other']} |"
+    yield "|---|---|---|"
+    for match, row in found:
+        yield f"| {match['file']} | {row.value:g} | {row.target.removeprefix('= ')} |"
+
+
+def main() -> None:
+    """Write every document whose tables differ from the results, and say which."""
+    for path in DOCUMENTS:
+        present = path.read_text(encoding="utf-8")
+        if (text := filled(present)) != present:
+            path.write_text(text, encoding="utf-8")
+            print(f"written: {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
