@@ -40,7 +40,6 @@ ENVIRONMENT = {
     "HF_HOME": str(CACHE / "models"),
     "HF_HUB_OFFLINE": "1",
     "MALLOC_ARENA_MAX": "2",  # as the image sets it
-    "WHISPER__MODEL": MODEL,
     "WHISPER__LOG_LEVEL": "warning",
 }
 
@@ -64,6 +63,24 @@ class Server:
         (resident,) = [line for line in lines if line.startswith("RssAnon:")]
         return int(resident.split()[1]) / 1024
 
+    @contextmanager
+    def watched(self) -> Iterator[list[float]]:
+        """Memory at the beginning and, when the context is left, the highest since, in MiB."""
+        measured = [self.megabytes()] * 2
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.02):
+                measured[1] = max(measured[1], self.megabytes())
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        try:
+            yield measured
+        finally:
+            done.set()
+            watching.join()
+
 
 def _free_port() -> int:
     import socket
@@ -75,11 +92,11 @@ def _free_port() -> int:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
+def serving(model: str = MODEL) -> Iterator[Server]:
     """A server, from the moment its process is started."""
     port = _free_port()
     with tempfile.TemporaryDirectory() as data, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as http:
-        environment = {**ENVIRONMENT, "WHISPER__DATA_FOLDER": data}
+        environment = {**ENVIRONMENT, "WHISPER__MODEL": model, "WHISPER__DATA_FOLDER": data}
         command = [
             sys.executable,
             "-m",
@@ -209,23 +226,11 @@ def upload_row(server: Server) -> Row:
             yield bytes(MEGABYTE)
         yield b"\r\n--b--\r\n"
 
-    before = server.megabytes()
-    highest = before
-    done = threading.Event()
-
-    def watch() -> None:
-        nonlocal highest
-        while not done.wait(0.02):
-            highest = max(highest, server.megabytes())
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    answer = server.http.post(URL, content=parts(), headers={"content-type": "multipart/form-data; boundary=b"})
-    done.set()
-    watching.join()
+    with server.watched() as measured:
+        answer = server.http.post(URL, content=parts(), headers={"content-type": "multipart/form-data; boundary=b"})
     if answer.status_code != 415:
         raise RuntimeError(f"500 MB of zeros were answered {answer.status_code}: {answer.text}")
-    return below("500 MB upload, more memory before decoding", highest - before, "MB", 64)
+    return below("500 MB upload, more memory before decoding", measured[1] - measured[0], "MB", 64)
 
 
 def growth_row(server: Server) -> Row:
