@@ -1,5 +1,6 @@
 """Two servers that share their jobs: a real server of Redis' protocol, and one data folder."""
 
+import sys
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -16,8 +17,12 @@ from whisper_api.settings import Settings
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Iterator[Settings]:
-    with ValkeyServer() as store:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    # A server has one kind of store. In this process others had SQLite's, for which huey is imported without Redis.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "huey"]:
+        monkeypatch.delitem(sys.modules, name)
+    # Not where `tempfile` says: that was the spool of the last test's server.
+    with ValkeyServer(data_dir=tmp_path / "store") as store:
         yield Settings(data_folder=tmp_path, job_store=f"redis://{store.host}:{store.port}/0")
 
 
