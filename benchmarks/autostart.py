@@ -52,8 +52,10 @@ http {{
     proxy_http_version 1.1; proxy_set_header Host $host; proxy_set_header Connection "";
     proxy_request_buffering off; proxy_buffering off;
     keepalive_requests 1000000;
-    server {{ listen 127.0.0.1:{straight}; location / {{ proxy_pass http://127.0.0.1:{backend}; }} }}
-    server {{ listen 127.0.0.1:{through}; location / {{ proxy_pass http://127.0.0.1:{daemon}; }} }}
+    upstream backend {{ server 127.0.0.1:{backend}; keepalive 16; keepalive_timeout 1s; }}
+    upstream daemon {{ server 127.0.0.1:{daemon}; keepalive 16; keepalive_timeout 1s; }}
+    server {{ listen 127.0.0.1:{straight}; location / {{ proxy_pass http://backend; }} }}
+    server {{ listen 127.0.0.1:{through}; location / {{ proxy_pass http://daemon; }} }}
 }}
 """
 

@@ -36,7 +36,8 @@ def test_a_site_passes_requests_on_unbuffered_and_without_the_credentials(render
         nginx_proxy_read_timeout=1200,
     )
     for line in (
-        "proxy_pass http://127.0.0.1:8001;",
+        "server 127.0.0.1:8001;",
+        "keepalive_timeout 1s;",
         'proxy_set_header Authorization "";',
         "proxy_set_header X-Remote-User $remote_user$api_key_name;",
         "proxy_request_buffering off;",
@@ -49,6 +50,8 @@ def test_a_site_passes_requests_on_unbuffered_and_without_the_credentials(render
         "ssl_certificate_key /etc/ssl/whisper.example.com/privkey.pem;",
     ):
         assert f"    {line}\n" in site
+    (group,) = re.findall(r"^upstream (\S+) {$", site, re.MULTILINE)
+    assert f"proxy_pass http://{group};" in site
 
 
 def test_keys_are_compared_with_regard_to_case(render: Render) -> None:

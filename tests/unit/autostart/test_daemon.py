@@ -20,6 +20,7 @@ import pytest
 from aiohttp import web
 
 import docker_autostart
+from docker_autostart.connections import LAST_KEEPALIVE_TIMEOUT
 from tests.unit.autostart.fake_engine import FakeEngine
 from tests.unit.autostart.site import error_of, free_port
 
@@ -166,9 +167,9 @@ async def world(folder: Path) -> AsyncIterator[World]:
     try:
         yield made
     finally:
+        await made.client.close()
         if made.process is not None:
             await made.end()
-        await made.client.close()
         await made.engine.kill_all()
         await made.engine.end()
 
@@ -288,6 +289,37 @@ async def test_jobs_postpone_the_stop(tmp_path: Path) -> None:
         await machine.log_says("not stopped: 2 jobs run")
         machine.jobs = 0
         await machine.log_says("stopped (idle)")
+
+
+async def test_a_request_on_a_kept_connection_is_answered_by_a_daemon_that_ends(tmp_path: Path) -> None:
+    """nginx keeps connections and repeats no POST: one that is closed under it would be an error for a user."""
+    async with world(tmp_path) as machine:
+        await machine.serve()
+        assert machine.client is not None
+        url = f"http://127.0.0.1:{machine.port}/"
+        async with machine.client.get(url, headers={"Host": HOST}) as response:
+            assert "Connection" not in response.headers
+        assert machine.process is not None
+        machine.process.send_signal(signal.SIGTERM)
+        await machine.log_says("stopping")
+        await asyncio.sleep(0.5)
+        with pytest.raises(OSError, match="Connect"):
+            await asyncio.open_connection("127.0.0.1", machine.port)
+        assert machine.process.returncode is None
+        async with machine.client.post(url, headers={"Host": HOST}, data=b"body") as response:
+            assert (response.status, response.headers["Connection"]) == (200, "close")
+        assert await asyncio.wait_for(machine.process.wait(), 1) == 0
+
+
+async def test_a_connection_that_nobody_uses_does_not_keep_a_daemon_from_ending(tmp_path: Path) -> None:
+    async with world(tmp_path) as machine:
+        await machine.serve()
+        reader, writer = await asyncio.open_connection("127.0.0.1", machine.port)
+        assert machine.process is not None
+        machine.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(machine.process.wait(), 2 * LAST_KEEPALIVE_TIMEOUT) == 0
+        assert await reader.read() == b""
+        writer.close()
 
 
 async def test_a_restart_loses_no_request_and_no_clock(tmp_path: Path) -> None:

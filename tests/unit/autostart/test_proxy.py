@@ -283,6 +283,60 @@ async def test_an_early_answer_reaches_a_client_that_still_uploads() -> None:
         writer.close()
 
 
+async def test_a_connection_to_the_container_serves_one_request_after_another() -> None:
+    ports = set()
+
+    async def note(request: web.BaseRequest) -> web.Response:
+        assert request.transport is not None
+        ports.add(request.transport.get_extra_info("peername")[1])
+        return web.Response(text=str(len(await request.read())))
+
+    async with running_site(note) as site:
+        for size in (0, 10, 1_000_000, 0, 100):
+            async with site.client.post(site.url(), data=io.BytesIO(b"x" * size)) as response:
+                assert await response.text() == str(size)
+        async with site.client.head(site.url()) as response:
+            assert response.status == 200
+        async with site.client.get(site.url()) as response:
+            assert await response.text() == "0"
+    assert len(ports) == 1
+
+
+async def test_a_connection_with_half_an_upload_in_it_is_not_used_again() -> None:
+    ports = []
+
+    async def answer_at_once(request: web.BaseRequest) -> web.StreamResponse:
+        assert request.transport is not None
+        ports.append(request.transport.get_extra_info("peername")[1])
+        response = web.Response(text="no")
+        await response.prepare(request)
+        await response.write_eof()
+        await request.read()
+        return response
+
+    async with running_site(answer_at_once) as site:
+        reader, writer = await site.connect()
+        writer.write(f"POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 50000000\r\n\r\n".encode() + b"x" * 100_000)
+        assert (await asyncio.wait_for(reader.readuntil(b"no"), 2)).startswith(b"HTTP/1.1 200 ")
+        async with site.client.get(site.url()) as response:
+            assert await response.text() == "no"
+        writer.close()
+    assert len(set(ports)) == 2
+
+
+async def test_a_connection_that_the_container_closed_is_not_used_again() -> None:
+    async def close(request: web.BaseRequest) -> web.Response:
+        assert request.transport is not None
+        asyncio.get_running_loop().call_later(0.05, request.transport.close)
+        return web.Response(text="once")
+
+    async with running_site(close) as site:
+        for _ in range(3):
+            async with site.client.post(site.url(), data=b"x") as response:
+                assert await response.text() == "once"
+            await asyncio.sleep(0.1)
+
+
 async def test_an_answer_that_breaks_off_is_broken_off_for_the_client() -> None:
     async def break_off(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "1000"})
@@ -535,14 +589,22 @@ async def test_a_wait_that_is_over_is_504_and_the_start_goes_on() -> None:
 
 async def test_no_more_than_two_hundred_wait() -> None:
     async with running_site(echo, awake=False) as site:
-        site.stack.start_takes = 2.0
+        started = asyncio.Event()
+        site.stack.start = started.wait  # type: ignore[assignment,method-assign]
+        answers: list[tuple[int, str]] = []
 
-        async def ask() -> tuple[int, str]:
+        async def ask() -> None:
             async with site.client.get(site.url()) as response:
-                return response.status, response.headers.get("Retry-After", "")
+                answers.append((response.status, response.headers.get("Retry-After", "")))
 
-        answers = await asyncio.gather(*(ask() for _ in range(220)))
-        assert sorted(answers) == [(200, "")] * 200 + [(503, "5")] * 20
+        asked = [asyncio.create_task(ask()) for _ in range(220)]
+        async with asyncio.timeout(20):
+            while len(answers) < 20 or site.service.held < 200:
+                await asyncio.sleep(0.01)
+        assert answers == [(503, "5")] * 20
+        started.set()
+        await asyncio.gather(*asked)
+        assert answers[20:] == [(200, "")] * 200
 
 
 NO_WAKE: dict[str, object] = {

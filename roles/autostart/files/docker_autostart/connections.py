@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.streams import StreamReader
 
@@ -15,7 +16,10 @@ from docker_autostart.errors import BadRequest, RequestError, error_response
 HEADER_TIMEOUT = 30.0
 """For a request's head, from its first byte or from the connection's, in seconds."""
 KEEPALIVE_TIMEOUT = 75.0
-ABANDONED_POLL = 0.5
+LAST_KEEPALIVE_TIMEOUT = 5.0
+"""Of idle connections when the daemon ends; nginx closes its own after one second, of which it knows."""
+BODY_POLL = 0.5
+ENDING_POLL = 0.05
 HELD_BODY = 64 * 1024
 """Twice this is read of a body that nobody takes yet, plus what one read of the socket brings, at most 250 KiB."""
 
@@ -30,13 +34,14 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class ClientConnection(web.RequestHandler):
     """aiohttp's connection, which by itself waits for ever for the end of a request's head."""
 
-    __slots__ = ("_body", "_busy", "_head_timer")
+    __slots__ = ("_body", "_head_timer", "idle_since")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._head_timer: asyncio.TimerHandle | None = None
-        self._busy = False
         self._body: StreamReader | None = None
+        self.idle_since: float | None = self._loop.time()
+        """Loop time; None while a request is handled."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -47,7 +52,7 @@ class ClientConnection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self._busy and self._head_timer is None and data:
+        if self.idle_since is not None and self._head_timer is None and data:
             self._head_timer = self._loop.call_later(HEADER_TIMEOUT, self.force_close)
         super().data_received(data)
         if self._body is not None and self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
@@ -57,12 +62,12 @@ class ClientConnection(web.RequestHandler):
             self._body.feed_eof()
 
     def request_begins(self, request: web.BaseRequest) -> None:
-        self._busy = True
+        self.idle_since = None
         self._body = None if request.content.is_eof() else request.content
         self._stop_head_timer()
 
     def request_ends(self) -> None:
-        self._busy = False
+        self.idle_since = self._loop.time()
         self._body = None
 
     def handle_error(
@@ -104,7 +109,35 @@ class ClientConnections(web.Server):
             finally:
                 connection.request_ends()
 
-        super().__init__(handle, handler_cancellation=True)
+        super().__init__(handle, request_factory=self._request, handler_cancellation=True)
+        self._ends = False
+
+    async def end(self, patience: float) -> None:
+        """Return when all connections are closed, or after `patience` seconds; none is accepted any more.
+
+        An idle one is not closed at once: its client may be sending the next request, which would be lost. A request
+        that comes is answered with `Connection: close` (RFC 9112, section 9.6).
+        """
+        self._ends = True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        while self.connections and loop.time() < deadline:
+            for connection in cast(list[ClientConnection], self.connections):
+                if connection.idle_since is not None and loop.time() > connection.idle_since + LAST_KEEPALIVE_TIMEOUT:
+                    connection.force_close()
+            await asyncio.sleep(ENDING_POLL)
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        if self._ends:
+            message = message._replace(should_close=True)
+        return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
     def __call__(self) -> ClientConnection:
         return ClientConnection(
@@ -119,8 +152,10 @@ class ClientConnections(web.Server):
         )
 
 
-async def abort_when_abandoned(request: web.BaseRequest) -> None:
-    """Close the connection of a client that left, while its body is not being read.
+async def give_up_body(request: web.BaseRequest, waits_since: Callable[[], float | None], patience: float) -> None:
+    """End the wait for a body whose client left, or lets a reader wait for more than `patience` seconds.
+
+    `waits_since`: loop time since which a reader waits for more of the body, None while nobody reads it.
 
     The event loop does not see the end of a connection that it does not read from; the kernel does. A client that
     closed only its sending half has left, too: a proxy in front that closes cannot be told from it. Where more was sent
@@ -132,4 +167,8 @@ async def abort_when_abandoned(request: web.BaseRequest) -> None:
         if state in {_TCP_CLOSE, _TCP_CLOSE_WAIT}:
             request.transport.abort()
             return
-        await asyncio.sleep(ABANDONED_POLL)
+        since = waits_since()
+        if since is not None and asyncio.get_running_loop().time() > since + patience:
+            request.content.set_exception(TimeoutError())
+            return
+        await asyncio.sleep(BODY_POLL)

@@ -59,7 +59,7 @@ async def serve(configuration_file: Path, run_directory: Path) -> None:
         asyncio.create_task(daemon.check_stacks()),
         asyncio.create_task(daemon.reload_on(reloads, notifier)),
     ]
-    runner = web.ServerRunner(daemon.connections, handle_signals=False, shutdown_timeout=DRAIN_TIMEOUT)
+    runner = web.ServerRunner(daemon.connections, handle_signals=False, shutdown_timeout=0)
     await runner.setup()
     for listener in listeners:
         await web.SockSite(runner, listener, backlog=BACKLOG).start()
@@ -70,11 +70,14 @@ async def serve(configuration_file: Path, run_directory: Path) -> None:
         await ended.wait()
         notifier.tell("STOPPING=1", "STATUS=Waiting for requests to end")
         log.info("stopping: no new connections, %d requests to end", daemon.requests)
-        await runner.cleanup()
+        for site in runner.sites:
+            await site.stop()
+        await daemon.connections.end(DRAIN_TIMEOUT)
     finally:
         for chore in chores:
             chore.cancel()
         await asyncio.gather(*chores, return_exceptions=True)
+        await runner.cleanup()
         await operators.cleanup()
         await daemon.close()
     log.info("stopped; containers stay as they are")

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import aiohttp
-import yarl
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
+from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 
 from docker_autostart.configuration import ServiceSettings, normalize_host
-from docker_autostart.connections import abort_when_abandoned
+from docker_autostart.connections import give_up_body
 from docker_autostart.errors import (
     BadGateway,
     BadRequest,
@@ -28,11 +29,9 @@ from docker_autostart.headers import REQUEST_ID, request_id, to_client, to_conta
 from docker_autostart.pages import waiting_page
 from docker_autostart.service import Service, Visit
 from docker_autostart.tunnel import run_tunnel
+from docker_autostart.upstream import Answer, Upstream
 
-CONNECT_TIMEOUT = 2.0
 IDLE_TIMEOUT = 600.0
-POOLED_SECONDS = 2.0
-"""Less than servers keep an idle connection (uvicorn: 5 s), so that none is used that is about to be closed."""
 PAGE_RETRY = 2.0
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -50,29 +49,49 @@ class _Target:
     path: str  # with the query, as the client wrote it
 
 
-class _Upload:
-    """A request's body, read from the client when the container takes it."""
+class _Body:
+    """A request's body: as a whole where all of it is here already, else read when the container takes it."""
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
+        self._whole: bytes | None = None
+        self.waits_since: float | None = None
+        """Loop time since which the client is waited for."""
         self.begun = False
-        self.failure: BaseException | None = None
+        """Whether a container may have seen a part of the request."""
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    @property
+    def lost(self) -> bool:
+        """Whether what was handed out cannot be had again."""
+        return self.begun and self._whole is None
+
+    def take(self) -> bytes | AsyncIterator[bytes]:
+        """The iterator raises `BadRequest`."""
+        if self._whole is None and self._request.content.is_eof():
+            self._whole = self._request.content.read_nowait()
+        if self._whole is None:
+            return self._chunks()
+        self.begun = True
+        return self._whole
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
         content = self._request.content
+        loop = asyncio.get_running_loop()
         if self._request.headers.get("Expect", "").lower() == "100-continue" and self._request.transport is not None:
             self._request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             while True:
-                async with asyncio.timeout(IDLE_TIMEOUT):
-                    chunk = await content.readany()
+                self.waits_since = loop.time()
+                chunk = await content.readany()
+                self.waits_since = None
                 if not chunk:
                     return
                 self.begun = True
                 yield chunk
-        except Exception as error:
-            self.failure = error
-            raise
+        except TimeoutError as error:
+            raise BadRequest(f"The rest of the body did not come within {IDLE_TIMEOUT:g} s.") from error
+        except (web.RequestPayloadError, aiohttp.ClientError, ConnectionError) as error:
+            raise BadRequest("The body is malformed or incomplete.") from error
 
 
 class Proxy:
@@ -82,12 +101,10 @@ class Proxy:
         """Within a running loop."""
         self._fleet = fleet
         self._count = count
-        self._pooled = _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=POOLED_SECONDS))
-        self._single = _session(aiohttp.TCPConnector(limit=0, force_close=True))
+        self._upstream = Upstream(IDLE_TIMEOUT)
 
     async def close(self) -> None:
-        await self._pooled.close()
-        await self._single.close()
+        await self._upstream.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         identity = request_id(request.headers)
@@ -95,8 +112,9 @@ class Proxy:
         try:
             target = _target(request)
             service = self._fleet.find(normalize_host(target.host))
-            async with _watched(request):
-                return await self._serve(request, service, target, identity)
+            body = _Body(request)
+            async with _watched(request, body):
+                return await self._serve(request, body, service, target, identity)
         except RequestError as error:
             response = self._refusal(request, service, error)
             response.headers[REQUEST_ID] = identity
@@ -118,14 +136,14 @@ class Proxy:
         return response
 
     async def _serve(
-        self, request: web.BaseRequest, service: Service, target: _Target, identity: str
+        self, request: web.BaseRequest, body: _Body, service: Service, target: _Target, identity: str
     ) -> web.StreamResponse:
         loop = asyncio.get_running_loop()
         settings = service.settings
         wake = _wakes(settings, request, target)
         arrived = loop.time()
         waited: float | None = None
-        for attempt in (1, 2):
+        for last in (False, True):
             if wake and not settings.blocking and not service.enter_ready_or_raise():
                 service.wake()
                 raise Starting(f"{settings.name} is starting.", retry_after=PAGE_RETRY)
@@ -134,66 +152,47 @@ class Proxy:
             if not ready:
                 waited = loop.time() - arrived
             try:
-                response = await self._pass_on(request, service, visit, target, identity, waited, attempt == 2)
+                answer = await self._ask(request, body, service, visit, target, identity, last)
+                if answer is not None:
+                    self._count(settings.host, answer.status, waited is not None)
+                    try:
+                        return await _pass_back(request, answer, to_client(answer.headers, identity, waited))
+                    finally:
+                        answer.end()
             finally:
                 service.leave(visit)
-            if response is not None:
-                return response
         raise AssertionError("the second attempt answers or raises")
 
-    async def _pass_on(
+    async def _ask(
         self,
         request: web.BaseRequest,
+        body: _Body,
         service: Service,
         visit: Visit,
         target: _Target,
         identity: str,
-        waited: float | None,
         last: bool,
-    ) -> web.StreamResponse | None:
+    ) -> Answer | None:
         """None where the container did not take the request and it can be sent again, which is not so if `last`."""
         settings = service.settings
-        upload = _Upload(request) if request.body_exists else None
-        session = self._pooled if request.method in _SAFE and upload is None else self._single
-        url = yarl.URL(f"http://127.0.0.1:{settings.proxy_port}{target.path}", encoded=True)
+        connected = False
         try:
-            upstream = await session.request(
-                request.method,
-                url,
-                headers=to_container(request, target.host, identity),
-                data=None if upload is None else upload.chunks(),
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            if upload is not None and upload.failure is not None:
-                raise _body_error(upload.failure) from error
-            connected = not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+            connection = await self._upstream.connect(settings.proxy_port)
+            connected = True
+            headers = to_container(request, target.host, identity)
+            return await self._upstream.exchange(connection, request.method, target.path, headers, body.take())
+        except HttpProcessingError as error:
+            log.warning("%s: answered what is not HTTP: %s", settings.host, error.message)
+            raise BadGateway(f"{settings.name} answered what is not HTTP.") from error
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             if isinstance(error, TimeoutError) and connected:
                 raise UpstreamTimeout(f"{settings.name} did not answer within {IDLE_TIMEOUT:g} s.") from error
-            if isinstance(error, aiohttp.ClientResponseError):
-                log.warning("%s: answered what is not HTTP: %s", settings.host, error.message)
-                raise BadGateway(f"{settings.name} answered what is not HTTP.") from error
             service.distrust(visit)
-            repeatable = not connected or request.method in _SAFE or upload is not None
-            if not last and repeatable and (upload is None or not upload.begun):
+            unseen = not connected or not body.begun  # the head is sent with the first part of the body
+            if (unseen or request.method in _SAFE) and not body.lost and not last:
                 return None
             log.warning("%s: request %s: %r", settings.host, identity, error)
             raise BadGateway(f"{settings.name} closed the connection without an answer.") from error
-        self._count(settings.host, upstream.status, waited is not None)
-        try:
-            return await _answer(request, upstream, to_client(upstream.headers, identity, waited))
-        finally:
-            upstream.close()
-
-
-def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=IDLE_TIMEOUT),
-    )
 
 
 def _target(request: web.BaseRequest) -> _Target:
@@ -235,46 +234,38 @@ def _wakes(settings: ServiceSettings, request: web.BaseRequest, target: _Target)
 
 
 @asynccontextmanager
-async def _watched(request: web.BaseRequest) -> AsyncIterator[None]:
-    """Notice a client that leaves during a body that is not read; one without a body is noticed by its connection."""
+async def _watched(request: web.BaseRequest, body: _Body) -> AsyncIterator[None]:
+    """Notice a client that leaves or falls silent during a body; one without a body is noticed by its connection."""
     if request.content.is_eof():
         yield
         return
-    watch = asyncio.create_task(abort_when_abandoned(request))
+    watch = asyncio.create_task(give_up_body(request, lambda: body.waits_since, IDLE_TIMEOUT))
     try:
         yield
     finally:
         watch.cancel()
 
 
-def _body_error(failure: BaseException) -> RequestError:
-    if isinstance(failure, TimeoutError):
-        return BadRequest(f"The rest of the body did not come within {IDLE_TIMEOUT:g} s.")
-    return BadRequest("The body is malformed or incomplete.")
-
-
-async def _answer(
-    request: web.BaseRequest, upstream: aiohttp.ClientResponse, headers: CIMultiDict[str]
-) -> web.StreamResponse:
-    if upstream.status == HTTPStatus.SWITCHING_PROTOCOLS:
+async def _pass_back(request: web.BaseRequest, answer: Answer, headers: CIMultiDict[str]) -> web.StreamResponse:
+    if answer.status == HTTPStatus.SWITCHING_PROTOCOLS:
         headers["Connection"] = "Upgrade"
-        headers["Upgrade"] = upstream.headers.get("Upgrade", "")
-        response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
-        await run_tunnel(request, response, upstream, IDLE_TIMEOUT)
-    elif upstream.content.is_eof() and (body := upstream.content.read_nowait(-1)):
+        headers["Upgrade"] = answer.headers.get("Upgrade", "")
+        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
+        await run_tunnel(request, response, answer.connection, IDLE_TIMEOUT)
+    elif answer.content.is_eof() and (body := answer.content.read_nowait(-1)):
         # All of it came with the head: so it goes, in one piece.
-        return web.Response(status=upstream.status, reason=upstream.reason, headers=headers, body=body)
+        return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=body)
     else:
-        response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
-        await _stream(request, response, upstream)
+        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
+        await _stream(request, response, answer.content)
     return response
 
 
-async def _stream(request: web.BaseRequest, response: web.StreamResponse, upstream: aiohttp.ClientResponse) -> None:
+async def _stream(request: web.BaseRequest, response: web.StreamResponse, content: StreamReader) -> None:
     """Pass the body on as it comes. What the container breaks off is broken off for the client, too."""
     await response.prepare(request)
     try:
-        while chunk := await upstream.content.readany():
+        while chunk := await content.readany():
             async with asyncio.timeout(IDLE_TIMEOUT):
                 await response.write(chunk)
     except (aiohttp.ClientError, TimeoutError) as error:

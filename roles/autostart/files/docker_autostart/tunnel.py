@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any, Protocol
 
-import aiohttp
 from aiohttp import web
+from aiohttp.connector import Connection
 from aiohttp.http import StreamWriter
 from aiohttp.streams import StreamReader
 
@@ -30,11 +30,10 @@ class _Incoming:
 
 
 async def run_tunnel(
-    request: web.BaseRequest, response: web.StreamResponse, upstream: aiohttp.ClientResponse, idle_timeout: float
+    request: web.BaseRequest, response: web.StreamResponse, connection: Connection, idle_timeout: float
 ) -> None:
     """`response` is the 101 for the client, not yet sent. `idle_timeout` is in seconds, for both ways together."""
-    connection = upstream.connection
-    if connection is None or connection.protocol is None:
+    if connection.protocol is None:
         raise ConnectionResetError("the container closed the connection after 101")
     loop = asyncio.get_running_loop()
     from_client = _Incoming(request.protocol)

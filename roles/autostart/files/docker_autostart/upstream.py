@@ -1,0 +1,124 @@
+"""Exchanges with containers: a request sent on a kept or a new connection, and the head of its answer.
+
+Of aiohttp's client these are the connector, the writer and the parser. Its session is left out: cookies, redirects and
+decompression are no business of a proxy, and it repeats a request where only the proxy can tell whether that loses its
+body.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import cast
+
+import aiohttp
+import yarl
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import StreamWriter
+from aiohttp.streams import StreamReader
+from multidict import CIMultiDict, CIMultiDictProxy
+
+CONNECT_TIMEOUT = 2.0
+KEPT_SECONDS = 1.0
+"""Less than servers keep an idle connection (uvicorn 5 s, gunicorn 2 s): none is used that is about to be closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The head of a container's answer, and its body as it comes."""
+
+    status: int
+    reason: str
+    headers: CIMultiDictProxy[str]
+    content: StreamReader
+    connection: Connection
+    upload: asyncio.Task[None] | None
+
+    def end(self) -> None:
+        """Keep the connection for another request where both messages are through, and close it otherwise."""
+        sent = self.upload is None or self.upload.done()
+        if sent and self.content.is_eof():
+            self.connection.release()
+            return
+        if self.upload is not None:
+            self.upload.cancel()
+        self.connection.close()
+
+
+class Upstream:
+    """Connections to the containers' ports on this machine."""
+
+    def __init__(self, idle_timeout: float) -> None:
+        """Within a running loop. `idle_timeout`: of an answer and between its parts, in seconds."""
+        self._idle_timeout = idle_timeout
+        self._connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_SECONDS)
+        self._destinations: dict[int, aiohttp.ClientRequest] = {}
+
+    async def close(self) -> None:
+        await self._connector.close()
+
+    async def connect(self, port: int) -> Connection:
+        """Raises `aiohttp.ClientConnectionError`, or TimeoutError after `CONNECT_TIMEOUT`."""
+        if port not in self._destinations:
+            url = yarl.URL.build(scheme="http", host="127.0.0.1", port=port)
+            self._destinations[port] = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop())
+        timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT)
+        return await self._connector.connect(self._destinations[port], [], timeout)
+
+    async def exchange(
+        self,
+        connection: Connection,
+        method: str,
+        path: str,
+        headers: CIMultiDict[str],
+        body: bytes | AsyncIterator[bytes],
+    ) -> Answer:
+        """Send a request and return when the head of the answer is here; the connection is closed on an exception.
+
+        Raises what `body` raises, `aiohttp.ClientError` or OSError where the container ends the connection first,
+        `aiohttp.http.HttpProcessingError` where it answers what is not HTTP, and TimeoutError.
+        """
+        protocol = cast(ResponseHandler, connection.protocol)
+        upload: asyncio.Task[None] | None = None
+        try:
+            protocol.set_response_params(
+                skip_payload=method == "HEAD",
+                read_until_eof=True,
+                auto_decompress=False,
+                read_timeout=self._idle_timeout,
+            )
+            writer = StreamWriter(protocol, asyncio.get_running_loop())
+            if isinstance(body, bytes):
+                if body:
+                    headers["Content-Length"] = str(len(body))
+            elif "Content-Length" not in headers:
+                headers["Transfer-Encoding"] = "chunked"
+                writer.enable_chunking()
+            await writer.write_headers(f"{method} {path} HTTP/1.1", headers)
+            if isinstance(body, bytes):
+                await writer.write_eof(body)
+                protocol.start_timeout()
+            else:
+                upload = asyncio.create_task(_send(body, writer, protocol))
+            while True:
+                message, content = await protocol.read()
+                if message.code >= HTTPStatus.OK or message.code == HTTPStatus.SWITCHING_PROTOCOLS:
+                    return Answer(message.code, message.reason, message.headers, content, connection, upload)
+        except BaseException:
+            if upload is not None:
+                upload.cancel()
+            connection.close()
+            raise
+
+
+async def _send(body: AsyncIterator[bytes], writer: StreamWriter, protocol: ResponseHandler) -> None:
+    try:
+        async for chunk in body:
+            await writer.write(chunk)
+        await writer.write_eof()
+    except Exception as error:
+        # Whoever waits for the answer is told, unless it came already.
+        protocol.set_exception(error)
+    else:
+        protocol.start_timeout()
