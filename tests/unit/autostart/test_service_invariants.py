@@ -161,6 +161,16 @@ class Life(RuleBasedStateMachine):
                 finished.result()
 
     def teardown(self) -> None:
+        try:
+            self._settle()
+        finally:
+            left = {self.owner, *self.clients, *self.operators}
+            for task in left:
+                task.cancel()
+            self.loop.run_until_complete(asyncio.wait(left))
+            self.loop.close()
+
+    def _settle(self) -> None:
         """Whatever happened before, all requests end and a service that nobody asks for is asleep in the end."""
         self.stack.engine_answers = True
         self.stack.stop_fails = False
@@ -175,9 +185,6 @@ class Life(RuleBasedStateMachine):
         assert not self.operators
         assert self.service.held == self.service.in_flight == 0
         assert self.stack.up == 0
-        self.owner.cancel()
-        self.loop.run_until_complete(asyncio.wait({self.owner}))
-        self.loop.close()
 
     # The clients
 
