@@ -200,6 +200,17 @@ async def test_requests_are_streamed_as_they_come() -> None:
         writer.close()
 
 
+async def test_a_head_does_not_wait_for_its_body() -> None:
+    async def refuse(_: web.BaseRequest) -> web.Response:
+        return web.Response(status=403, text="not here")
+
+    async with running_site(refuse) as site:
+        reader, writer = await site.connect()
+        writer.write(f"POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 5000\r\n\r\n".encode())
+        assert (await asyncio.wait_for(reader.readline(), 2)).startswith(b"HTTP/1.1 403 ")
+        writer.close()
+
+
 async def test_compressed_answers_are_let_be() -> None:
     packed = gzip.compress(b"text")
 

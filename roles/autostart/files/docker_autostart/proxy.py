@@ -11,7 +11,6 @@ import aiohttp
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 from aiohttp.streams import StreamReader
-from multidict import CIMultiDict
 
 from docker_autostart.configuration import ServiceSettings, normalize_host
 from docker_autostart.connections import give_up_body
@@ -43,12 +42,6 @@ Outcome = Callable[[str, int, bool], None]
 """host ("" where unknown), status, whether the request waited for a start."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    host: str  # as the client wrote it
-    path: str  # with the query, as the client wrote it
-
-
 class _Body:
     """A request's body: as a whole where all of it is here already, else read when the container takes it."""
 
@@ -58,7 +51,7 @@ class _Body:
         self.waits_since: float | None = None
         """Loop time since which the client is waited for."""
         self.begun = False
-        """Whether a container may have seen a part of the request."""
+        """Whether a container may have seen a part of it, or all of a request that has none."""
 
     @property
     def lost(self) -> bool:
@@ -66,7 +59,7 @@ class _Body:
         return self.begun and self._whole is None
 
     def take(self) -> bytes | AsyncIterator[bytes]:
-        """The iterator raises `BadRequest`."""
+        """The iterator begins with what is here, be it nothing; it raises `BadRequest`."""
         if self._whole is None and self._request.content.is_eof():
             self._whole = self._request.content.read_nowait()
         if self._whole is None:
@@ -80,6 +73,9 @@ class _Body:
         if self._request.headers.get("Expect", "").lower() == "100-continue" and self._request.transport is not None:
             self._request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
+            chunk = content.read_nowait()
+            self.begun = bool(chunk)
+            yield chunk
             while True:
                 self.waits_since = loop.time()
                 chunk = await content.readany()
@@ -92,6 +88,17 @@ class _Body:
             raise BadRequest(f"The rest of the body did not come within {IDLE_TIMEOUT:g} s.") from error
         except (web.RequestPayloadError, aiohttp.ClientError, ConnectionError) as error:
             raise BadRequest("The body is malformed or incomplete.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A request with what was made of it; host and path (with the query) are as the client wrote them."""
+
+    request: web.BaseRequest
+    host: str
+    path: str
+    identity: str
+    body: _Body
 
 
 class Proxy:
@@ -110,11 +117,11 @@ class Proxy:
         identity = request_id(request.headers)
         service = None
         try:
-            target = _target(request)
-            service = self._fleet.find(normalize_host(target.host))
-            body = _Body(request)
-            async with _watched(request, body):
-                return await self._serve(request, body, service, target, identity)
+            host, path = _target(request)
+            service = self._fleet.find(normalize_host(host))
+            call = _Call(request, host, path, identity, _Body(request))
+            async with _watched(call):
+                return await self._serve(call, service)
         except RequestError as error:
             response = self._refusal(request, service, error)
             response.headers[REQUEST_ID] = identity
@@ -135,52 +142,41 @@ class Proxy:
             response.force_close()
         return response
 
-    async def _serve(
-        self, request: web.BaseRequest, body: _Body, service: Service, target: _Target, identity: str
-    ) -> web.StreamResponse:
+    async def _serve(self, call: _Call, service: Service) -> web.StreamResponse:
         loop = asyncio.get_running_loop()
         settings = service.settings
-        wake = _wakes(settings, request, target)
+        wake = _wakes(settings, call)
         arrived = loop.time()
         waited: float | None = None
         for last in (False, True):
-            if wake and not settings.blocking and not service.enter_ready_or_raise():
+            ready = service.enter_ready_or_raise(wake=wake)
+            if wake and not ready and not settings.blocking:
                 service.wake()
                 raise Starting(f"{settings.name} is starting.", retry_after=PAGE_RETRY)
-            ready = service.enter_ready_or_raise(wake=wake)
             visit = await self._fleet.enter(service, wake=wake)
             if not ready:
                 waited = loop.time() - arrived
             try:
-                answer = await self._ask(request, body, service, visit, target, identity, last)
+                answer = await self._ask(call, service, visit, last=last)
                 if answer is not None:
                     self._count(settings.host, answer.status, waited is not None)
                     try:
-                        return await _pass_back(request, answer, to_client(answer.headers, identity, waited))
+                        return await _pass_back(call, answer, waited)
                     finally:
                         answer.end()
             finally:
                 service.leave(visit)
-        raise AssertionError("the second attempt answers or raises")
+        raise AssertionError("the last attempt answers or raises")
 
-    async def _ask(
-        self,
-        request: web.BaseRequest,
-        body: _Body,
-        service: Service,
-        visit: Visit,
-        target: _Target,
-        identity: str,
-        last: bool,
-    ) -> Answer | None:
+    async def _ask(self, call: _Call, service: Service, visit: Visit, *, last: bool) -> Answer | None:
         """None where the container did not take the request and it can be sent again, which is not so if `last`."""
         settings = service.settings
         connected = False
         try:
             connection = await self._upstream.connect(settings.proxy_port)
             connected = True
-            headers = to_container(request, target.host, identity)
-            return await self._upstream.exchange(connection, request.method, target.path, headers, body.take())
+            headers = to_container(call.request, call.host, call.identity)
+            return await self._upstream.exchange(connection, call.request.method, call.path, headers, call.body.take())
         except HttpProcessingError as error:
             log.warning("%s: answered what is not HTTP: %s", settings.host, error.message)
             raise BadGateway(f"{settings.name} answered what is not HTTP.") from error
@@ -188,14 +184,14 @@ class Proxy:
             if isinstance(error, TimeoutError) and connected:
                 raise UpstreamTimeout(f"{settings.name} did not answer within {IDLE_TIMEOUT:g} s.") from error
             service.distrust(visit)
-            unseen = not connected or not body.begun  # the head is sent with the first part of the body
-            if (unseen or request.method in _SAFE) and not body.lost and not last:
+            unseen = not connected or not call.body.begun
+            if (unseen or call.request.method in _SAFE) and not call.body.lost and not last:
                 return None
-            log.warning("%s: request %s: %r", settings.host, identity, error)
+            log.warning("%s: request %s: %r", settings.host, call.identity, error)
             raise BadGateway(f"{settings.name} closed the connection without an answer.") from error
 
 
-def _target(request: web.BaseRequest) -> _Target:
+def _target(request: web.BaseRequest) -> tuple[str, str]:
     """Host and path of a request, of which RFC 9112, section 3.2, allows four forms. Raises `BadRequest`."""
     if request.version < aiohttp.HttpVersion10:
         raise BadRequest("HTTP before 1.0 is not served.")
@@ -221,32 +217,33 @@ def _target(request: web.BaseRequest) -> _Target:
     expectation = request.headers.get("Expect", "100-continue").lower()
     if expectation != "100-continue":
         raise BadRequest("The only expectation that can be met is 100-continue.")
-    return _Target(host, path)
+    return host, path
 
 
-def _wakes(settings: ServiceSettings, request: web.BaseRequest, target: _Target) -> bool:
-    if request.method == "OPTIONS" or request.method in settings.no_wake_methods:
+def _wakes(settings: ServiceSettings, call: _Call) -> bool:
+    if call.request.method == "OPTIONS" or call.request.method in settings.no_wake_methods:
         return False
-    if settings.no_wake_paths and target.path.partition("?")[0] in settings.no_wake_paths:
+    if call.path.partition("?")[0] in settings.no_wake_paths:
         return False
-    agent = request.headers.get("User-Agent", "").lower()
+    agent = call.request.headers.get("User-Agent", "").lower()
     return not any(substring.lower() in agent for substring in settings.no_wake_user_agents)
 
 
 @asynccontextmanager
-async def _watched(request: web.BaseRequest, body: _Body) -> AsyncIterator[None]:
+async def _watched(call: _Call) -> AsyncIterator[None]:
     """Notice a client that leaves or falls silent during a body; one without a body is noticed by its connection."""
-    if request.content.is_eof():
+    if call.request.content.is_eof():
         yield
         return
-    watch = asyncio.create_task(give_up_body(request, lambda: body.waits_since, IDLE_TIMEOUT))
+    watch = asyncio.create_task(give_up_body(call.request, lambda: call.body.waits_since, IDLE_TIMEOUT))
     try:
         yield
     finally:
         watch.cancel()
 
 
-async def _pass_back(request: web.BaseRequest, answer: Answer, headers: CIMultiDict[str]) -> web.StreamResponse:
+async def _pass_back(call: _Call, answer: Answer, waited: float | None) -> web.StreamResponse:
+    request, headers = call.request, to_client(answer.headers, call.identity, waited)
     if answer.status == HTTPStatus.SWITCHING_PROTOCOLS:
         headers["Connection"] = "Upgrade"
         headers["Upgrade"] = answer.headers.get("Upgrade", "")

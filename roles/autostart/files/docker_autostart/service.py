@@ -99,7 +99,6 @@ class Service:
         self.state = State.STOPPED
         self.in_flight = 0
         self.last_used = last_used
-        self.ready_since: float | None = None
         self.pinned = pinned
         self.running_containers = 0
         self._record = record
@@ -361,7 +360,6 @@ class Service:
         self._failure = None
         self._failures_in_a_row = 0
         self._start_wanted = False
-        self.ready_since = now
         if not self._clock_counts:
             self.last_used = now
         self._clock_counts = False
@@ -452,7 +450,6 @@ class Service:
         else:
             self.state = State.STOPPED
             self.running_containers = 0
-            self.ready_since = None
             self._record(self.settings.host, "stopped", f"stopped ({reason})", loop.time() - began)
             self._answer_stop(True)
         self._look_due = True

@@ -1,7 +1,8 @@
 """After `101 Switching Protocols`: bytes both ways until either side closes (RFC 9110, section 15.2.2)."""
 
 import asyncio
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 from aiohttp.connector import Connection
@@ -9,10 +10,6 @@ from aiohttp.http import StreamWriter
 from aiohttp.streams import StreamReader
 
 BUFFER = 64 * 1024
-
-
-class _Writer(Protocol):
-    async def write(self, data: bytes, /) -> None: ...
 
 
 class _Incoming:
@@ -44,7 +41,7 @@ async def run_tunnel(
     to_container = StreamWriter(connection.protocol, loop)
     last = loop.time()
 
-    async def pump(source: StreamReader, write: Any) -> None:
+    async def pump(source: StreamReader, write: Callable[[bytes], Awaitable[None]]) -> None:
         nonlocal last
         while data := await source.readany():
             last = loop.time()

@@ -80,27 +80,15 @@ class Upstream:
         `aiohttp.http.HttpProcessingError` where it answers what is not HTTP, and TimeoutError.
         """
         protocol = cast(ResponseHandler, connection.protocol)
+        protocol.set_response_params(
+            skip_payload=method == "HEAD",
+            read_until_eof=True,
+            auto_decompress=False,
+            read_timeout=self._idle_timeout,
+        )
         upload: asyncio.Task[None] | None = None
         try:
-            protocol.set_response_params(
-                skip_payload=method == "HEAD",
-                read_until_eof=True,
-                auto_decompress=False,
-                read_timeout=self._idle_timeout,
-            )
-            writer = StreamWriter(protocol, asyncio.get_running_loop())
-            if isinstance(body, bytes):
-                if body:
-                    headers["Content-Length"] = str(len(body))
-            elif "Content-Length" not in headers:
-                headers["Transfer-Encoding"] = "chunked"
-                writer.enable_chunking()
-            await writer.write_headers(f"{method} {path} HTTP/1.1", headers)
-            if isinstance(body, bytes):
-                await writer.write_eof(body)
-                protocol.start_timeout()
-            else:
-                upload = asyncio.create_task(_send(body, writer, protocol))
+            upload = await _write(protocol, f"{method} {path} HTTP/1.1", headers, body)
             while True:
                 message, content = await protocol.read()
                 if message.code >= HTTPStatus.OK or message.code == HTTPStatus.SWITCHING_PROTOCOLS:
@@ -112,10 +100,29 @@ class Upstream:
             raise
 
 
+async def _write(
+    protocol: ResponseHandler, request_line: str, headers: CIMultiDict[str], body: bytes | AsyncIterator[bytes]
+) -> asyncio.Task[None] | None:
+    """Send a body that is here with the head, in one piece; otherwise return what sends both as the body comes."""
+    writer = StreamWriter(protocol, asyncio.get_running_loop())
+    if isinstance(body, bytes):
+        if body:
+            headers["Content-Length"] = str(len(body))
+        await writer.write_headers(request_line, headers)
+        await writer.write_eof(body)
+        protocol.start_timeout()
+        return None
+    if "Content-Length" not in headers:
+        headers["Transfer-Encoding"] = "chunked"
+        writer.enable_chunking()
+    await writer.write_headers(request_line, headers)
+    return asyncio.create_task(_send(body, writer, protocol))
+
+
 async def _send(body: AsyncIterator[bytes], writer: StreamWriter, protocol: ResponseHandler) -> None:
     try:
         async for chunk in body:
-            await writer.write(chunk)
+            await writer.write(chunk)  # the first one with the head, or the head alone
         await writer.write_eof()
     except Exception as error:
         # Whoever waits for the answer is told, unless it came already.
