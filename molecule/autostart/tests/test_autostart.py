@@ -31,8 +31,8 @@ AUTHORITY = str(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "ca.pem")
 SPEECH = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]) / ".cache/speech"
 CLIP = SPEECH / "librivox/sense_and_sensibility_01_austen_64kb-0870.wav"
 LONG = SPEECH / "silero/aepyx.wav"
-LONG_REPEATED = 3
-"""Of 169 s: transcribed on two cores in about a minute, thrice the idle time-out."""
+REQUEST_REPEATED, JOB_REPEATED = 2, 3
+"""How often the 169 s: on two cores each takes about 20 s to transcribe, as long as the idle time-out is."""
 IDLE_TIMEOUT = 20.0
 UPLOAD = 300_000_000
 
@@ -41,11 +41,11 @@ def get(path: str = "/v1/models", **headers: str) -> requests.Response:
     return requests.get(URL + path, headers=KEY | headers, verify=AUTHORITY, timeout=120)
 
 
-def transcribe(recording: Path) -> requests.Response:
+def transcribe(recording: Path, **headers: str) -> requests.Response:
     with recording.open("rb") as file:
         return requests.post(
             f"{URL}/v1/audio/transcriptions",
-            headers=KEY,
+            headers=KEY | headers,
             files={"file": file},
             data={"model": "whisper-1", "language": "en"},
             verify=AUTHORITY,
@@ -71,6 +71,23 @@ def starts(host: Host) -> int:
     return len(re.findall(rf"^{re.escape(NAME)}: starting, ", journal, re.MULTILINE))
 
 
+def jobs_and_requests(host: Host) -> int:
+    """What the container has to do, asked past the daemon."""
+    busy: int = json.loads(host.check_output("curl --silent --fail http://127.0.0.1:8001/busy"))["busy"]
+    return busy
+
+
+def repeat(recording: Path, times: int, folder: Path) -> Path:
+    """The recording, so many times over, as a file in ``folder``."""
+    repeated = folder / f"{times}.wav"
+    with wave.open(str(recording), "rb") as source, wave.open(str(repeated), "wb") as joined:
+        joined.setparams(source.getparams())
+        frames = source.readframes(source.getnframes())
+        for _ in range(times):
+            joined.writeframes(frames)
+    return repeated
+
+
 def put_to_sleep(host: Host) -> None:
     assert host.check_output("docker-autostart stop faster-whisper") == f"{NAME}: stopped"
     assert not container(host)["Running"]
@@ -86,29 +103,45 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> float:
 
 
 @contextmanager
-def load(host: Host) -> Iterator[list[int]]:
-    """A transcription and a request every 0.1 s, for as long as the block runs and 3 s longer; yields the statuses."""
+def load(*, posts: bool) -> Iterator[list[tuple[str, int]]]:
+    """A request every 0.1 s for as long as the block runs and 3 s longer; yields what was asked, with its status.
+
+    With ``posts`` there is a transcription too, and a form without a recording every 0.1 s, which is refused with 400.
+    """
     assert get().status_code == 200
-    statuses: list[int] = []
+    statuses: list[tuple[str, int]] = []
     ended = threading.Event()
 
     def ask() -> None:
         while not ended.wait(0.1):
-            statuses.append(get().status_code)
+            statuses.append(("GET", get().status_code))
+
+    def send_form() -> None:
+        while not ended.wait(0.1):
+            answer = requests.post(
+                f"{URL}/v1/audio/transcriptions",
+                headers=KEY,
+                data={"model": "whisper-1"},
+                verify=AUTHORITY,
+                timeout=120,
+            )
+            statuses.append(("POST", answer.status_code))
 
     with ThreadPoolExecutor(4) as pool:
-        transcription = pool.submit(transcribe, CLIP)
-        askers = [pool.submit(ask) for _ in range(2)]
-        wait_until(lambda: status(host)["in_flight"] > 0, 10)
+        clients = [pool.submit(ask) for _ in range(2)]
+        if posts:
+            transcription = pool.submit(transcribe, CLIP)
+            clients.append(pool.submit(send_form))
+        wait_until(lambda: len(statuses) > 10, 20)
         try:
             yield statuses
             time.sleep(3)
         finally:
             ended.set()
-        for asker in askers:
-            asker.result()
-        statuses.append(transcription.result().status_code)
-    assert len(statuses) > 10
+        for client in clients:
+            client.result()
+        if posts:
+            statuses.append(("transcription", transcription.result().status_code))
 
 
 def test_a_deployment_leaves_a_sleeping_service_asleep(host: Host) -> None:
@@ -180,21 +213,27 @@ def test_a_large_upload_waits_without_taking_memory(host: Host) -> None:
     assert peak_kib() - before < 10 * 1024
 
 
-def test_a_long_request_is_not_taken_for_idleness(host: Host, tmp_path: Path) -> None:
-    recording = tmp_path / "long.wav"
-    with wave.open(str(LONG), "rb") as source, wave.open(str(recording), "wb") as joined:
-        joined.setparams(source.getparams())
-        frames = source.readframes(source.getnframes())
-        for _ in range(LONG_REPEATED):
-            joined.writeframes(frames)
+def test_neither_a_long_request_nor_a_job_is_taken_for_idleness(host: Host, tmp_path: Path) -> None:
+    """One recording is transcribed at a time: the job's when the request's is, while no request is there any more."""
+    request, job = repeat(LONG, REQUEST_REPEATED, tmp_path), repeat(LONG, JOB_REPEATED, tmp_path)
     assert get().status_code == 200
     began = container(host)["StartedAt"]
     start = time.monotonic()
-    answer = transcribe(recording)
-    took = time.monotonic() - start
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(transcribe, request)
+        wait_until(lambda: jobs_and_requests(host) > 0, 20)
+        accepted = transcribe(job, Prefer="respond-async")
+        assert accepted.status_code == 202, accepted.text
+        answer = long.result()
     assert answer.status_code == 200, answer.text
-    assert took > 1.5 * IDLE_TIMEOUT, "too fast to show anything: raise LONG_REPEATED"
-    assert container(host)["Running"]
+    assert time.monotonic() - start > 1.2 * IDLE_TIMEOUT, "too fast to show anything: raise REQUEST_REPEATED"
+    alone = wait_until(lambda: jobs_and_requests(host) == 0, 300)
+    assert alone > 1.2 * IDLE_TIMEOUT, "too fast to show anything: raise JOB_REPEATED"
+    assert f"{NAME}: idle, but not stopped: 1 jobs run" in host.check_output(
+        "journalctl --unit docker-autostart --output cat"
+    )
+    result = get(accepted.headers["Location"]).json()
+    assert result["status"] == "completed", result
     assert container(host)["StartedAt"] == began
 
 
@@ -214,19 +253,23 @@ def test_a_killed_container_is_started_for_the_next_request(host: Host) -> None:
     assert answer.headers["X-Autostart"] == "cold"
 
 
-def test_an_upgrade_of_the_engine_costs_no_request(host: Host) -> None:
-    with load(host) as statuses:
+def test_a_restart_of_the_engine_is_not_seen_by_new_requests(host: Host) -> None:
+    """What carries bodies from the port to the container ends with the engine: those under way are cut off by it."""
+    began = container(host)["StartedAt"] if get().status_code == 200 else ""
+    with load(posts=False) as statuses:
         host.check_output("systemctl restart docker")
-    assert set(statuses) == {200}
+    assert set(statuses) == {("GET", 200)}
+    assert container(host)["StartedAt"] == began
     put_to_sleep(host)
     assert get().status_code == 200, "the daemon found the engine again"
 
 
 def test_a_restart_of_the_daemon_costs_no_request(host: Host) -> None:
     before = container(host)["StartedAt"]
-    with load(host) as statuses:
-        host.check_output("systemctl restart docker-autostart")
-    assert set(statuses) == {200}
+    with load(posts=True) as statuses:
+        for _ in range(2):
+            host.check_output("systemctl restart docker-autostart")
+    assert set(statuses) == {("GET", 200), ("POST", 400), ("transcription", 200)}
     assert container(host)["StartedAt"] == before
 
 

@@ -25,7 +25,7 @@ class Conflict(RequestError):
 def describe(service: Service, now: float) -> dict[str, Any]:
     """One service as `status` tells it; times in seconds from now, None where they do not apply."""
     deadline = service.idle_deadline()
-    asleep = service.state in {State.STOPPED, State.STOPPING} and not service.running_containers
+    asleep = service.state in {State.STOPPED, State.STOPPING, State.FAILED} and not service.running_containers
     return {
         "host": service.settings.host,
         "name": service.settings.name,
