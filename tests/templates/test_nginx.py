@@ -180,7 +180,7 @@ def test_fail2ban_reads_the_log_and_bans_from_both_ports(render: Render) -> None
         "logpath = /var/log/nginx/whisper-services.log",
         "maxretry = 3",
         "ignoreip = 127.0.0.0/8 ::1 192.0.2.0/24",
-        "port = http,https",
+        "port = 80,443",
         "protocol = tcp,udp",
     ):
         assert line in jail.splitlines()

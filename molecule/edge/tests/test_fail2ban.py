@@ -36,7 +36,9 @@ def wait_for(status: str, ask: Callable[[], str], seconds: float) -> bool:
 
 def test_who_guesses_is_banned_and_let_in_later(host: Host, stranger: Callable[[str], str]) -> None:
     assert stranger(KEY) == COMES_IN
-    assert [stranger("wrong") for _ in range(ATTEMPTS)][0] == REFUSED
+    assert stranger("wrong") == REFUSED
+    for _ in range(ATTEMPTS - 1):
+        stranger("wrong")
     assert wait_for(BANNED, lambda: stranger(KEY), 10), host.check_output("fail2ban-client status whisper-services")
     assert "whisper-services" in host.check_output("nft list table inet f2b-table")
     assert wait_for(COMES_IN, lambda: stranger(KEY), 30)
