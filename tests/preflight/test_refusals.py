@@ -90,6 +90,12 @@ CASES = [
         {"nginx_basic_users": [{"name": "alice", "hash": "secret"}]},
         ["'alice' of nginx_basic_users", "openssl passwd -6"],
     ),
+    Case("a user without a hash", {"nginx_basic_users": [{"name": "alice"}]}, ["hash", "nginx_basic_users"]),
+    Case(
+        "a limit that lets nobody in",
+        {"nginx_key_requests_per_second": 0},
+        ["nginx_key_requests_per_second is 0", "at least 1"],
+    ),
     Case(
         "two users of one name",
         {"nginx_basic_users": [{"name": "a", "hash": "$6$a$b"}, {"name": "a", "hash": "$6$a$c"}]},

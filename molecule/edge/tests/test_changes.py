@@ -33,9 +33,9 @@ def rotate(host: Host, variables: Mapping[str, Any]) -> subprocess.CompletedProc
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def fingerprint(host: Host) -> object:
+def fingerprint(host: Host) -> str:
     """Everything below /etc/nginx, in one line."""
-    return host.check_output("find /etc/nginx -type f -exec sha256sum {} + | sort | sha256sum")
+    return str(host.check_output("find /etc/nginx -type f -exec sha256sum {} + | sort | sha256sum"))
 
 
 def status(name: str, authorities: str, key: str = "", user: tuple[str, str] | None = None) -> int:

@@ -148,6 +148,16 @@ def test_the_log_is_rotated_and_written_on(host: Host, client: httpx.Client) -> 
     assert '"key":"molecule"' in host.check_output("cat %s", ACCESS_LOG)
 
 
+def test_a_monitor_at_a_named_address_may_ask_for_health_alone(host: Host, url: str) -> None:
+    name = url.removeprefix("https://")
+    ask = f"curl --silent --insecure --resolve {name}:443:127.0.0.1 --path-as-is --user molecule:wrong {url}"
+    health = json.loads(host.check_output(f"{ask}/health"))
+    assert health["target"] == "/health"
+    assert "X-Remote-User" not in dict(health["headers"]), "the password was not looked at"
+    for path in ("/healthx", "//health", "/v1/models", "/health/../v1/models", "/v1/..%2fhealth"):
+        assert '"invalid_api_key"' in host.check_output(f"{ask}{path}")
+
+
 def test_a_name_of_nobody_gets_no_answer(host: Host) -> None:
     assert host.run("curl --silent --insecure https://127.0.0.1/").rc == 35
     assert host.run("curl --silent --header 'Host: nobody.test' http://127.0.0.1/").rc == 52
