@@ -1,4 +1,7 @@
-"""The life of a certificate after it was issued. The tests run in this order, each on both servers."""
+"""What becomes of an issued certificate: renewals, changed variables, an ACME server that is down.
+
+The tests run in this order, each on both servers.
+"""
 
 import json
 import os
@@ -65,7 +68,7 @@ def load(url: str, authorities: str) -> Iterator[list[int]]:
     ended = threading.Event()
 
     def ask(session: requests.Session | None) -> None:
-        while not ended.wait(0.05):
+        while not ended.wait(0.2):
             ask_once = session or requests.Session()
             statuses.append(ask_once.get(url, headers=KEY, verify=authorities, timeout=10).status_code)
 
@@ -214,3 +217,19 @@ def test_a_provided_certificate_takes_its_place(provided: Path) -> None:
         assert served(f"whisper.{domain}").subject.rfc4514_string() == "CN=Provided"
         key = host_of(server).file(f"/etc/ssl/whisper-services/provided/whisper.{domain}/privkey.pem")
         assert (key.user, key.mode) == ("root", 0o600)
+
+
+def test_all_of_it_can_be_removed() -> None:
+    status, printed = deploy(tags="certificates", certificates_state="absent", certificates_remove_data=True)
+    assert status == 0, printed
+    for server, domain in DOMAINS.items():
+        host = host_of(server)
+        assert not host.package("certbot").is_installed
+        for path in (
+            "/etc/ssl/whisper-services",
+            "/var/lib/whisper-services/acme",
+            "/etc/letsencrypt/renewal-hooks/deploy/whisper-services",
+            f"/etc/letsencrypt/live/whisper.{domain}",
+            "/etc/systemd/system/certbot.service.d/whisper-services.conf",
+        ):
+            assert not host.file(path).exists, path

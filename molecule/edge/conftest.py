@@ -1,4 +1,4 @@
-"""What all tests of the edge use."""
+"""What the tests after the first run use."""
 
 import os
 from pathlib import Path
