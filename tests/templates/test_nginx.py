@@ -57,7 +57,7 @@ def server_blocks(configuration: str) -> list[str]:
 
 def test_whoever_asks_on_port_80_gets_the_acme_folder_and_nothing_else(render: Render) -> None:
     site = render("nginx", "site.conf.j2", item=SITE | {"aliases": ["speech.example.com"]}, ansible_facts=TRIXIE)
-    servers = server_blocks(site) + server_blocks(render("nginx", "whisper-services.conf.j2"))
+    servers = server_blocks(site) + server_blocks(render("nginx", "whisper-services.conf.j2", ansible_facts=TRIXIE))
     plain = [server for server in servers if "listen 80" in server]
     assert len(plain) == 2
     for server in plain:
