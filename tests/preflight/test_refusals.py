@@ -102,6 +102,13 @@ CASES = [
         ["that no other user has"],
     ),
     Case("a domain that is none", {"site_domain": "my server"}, ["'whisper.my server'", "site_domain"]),
+    # The others that roles/certificates refuses are in test_certificates.py.
+    Case(
+        "an unknown source of certificates",
+        {"certificates_source": "acme"},
+        ["certificates_source", "must be one of", "letsencrypt"],
+    ),
+    Case("an address that is none", {"certificates_email": "admin"}, ["certificates_email is 'admin'"]),
     Case(
         "a disk that is too small", {"docker_free_space_required": 100_000}, ["GiB free", "docker_free_space_required"]
     ),

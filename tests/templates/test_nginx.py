@@ -134,6 +134,27 @@ def test_users_are_known_by_their_exact_names(render: Render) -> None:
     assert '    "~^alice\\.b$" "alice.b";\n' in shared
 
 
+def server_blocks(configuration: str) -> list[str]:
+    """The text of every server, up to its closing brace."""
+    return re.findall(r"^server \{\n(.*?)^\}$", configuration, re.MULTILINE | re.DOTALL)
+
+
+def test_whoever_asks_on_port_80_gets_the_acme_folder_and_nothing_else(render: Render) -> None:
+    site = render("nginx", "site.conf.j2", item=SITE | {"aliases": ["speech.example.com"]}, ansible_facts=TRIXIE)
+    servers = server_blocks(site) + server_blocks(render("nginx", "whisper-services.conf.j2", ansible_facts=TRIXIE))
+    plain = [server for server in servers if "listen 80" in server]
+    assert len(plain) == 2
+    for server in plain:
+        assert "    include snippets/whisper-services-acme.conf;\n" in server
+        assert re.search(r"^    location / \{\n        return (301|444)", server, re.MULTILINE)
+        assert not re.search(r"^    return", server, re.MULTILINE), "it would come before the ACME folder"
+    assert site.count("server_name whisper.example.com speech.example.com;") == 2
+    acme = render("nginx", "acme.conf.j2", nginx_acme_webroot="/srv/acme")
+    assert "location ^~ /.well-known/acme-challenge/ {" in acme
+    assert "    auth_basic off;\n" in acme
+    assert "    root /srv/acme;\n" in acme
+
+
 def test_keys_are_compared_with_regard_to_case(render: Render) -> None:
     keys = [{"name": "laptop", "key": "A" * 32}, {"name": "phone", "key": "b-" * 16}]
     lines = render("nginx", "api-keys.map.j2", nginx_api_keys=keys).splitlines()
