@@ -99,7 +99,7 @@ lint-shell: dev-tools ## shellcheck
 
 ## Upkeep
 
-.PHONY: docs lock clean
+.PHONY: docs lock tls-audit clean
 docs: dev-tools ## Write the READMEs of roles and servers from their specs and settings, the tables of measurements
 	python -m tools.role_readme
 	python -m tools.server_readme
@@ -109,6 +109,9 @@ lock: dev-tools ## Make the lock files anew; LOCK_FLAGS=--upgrade for newer vers
 	$(COMPILE) $(LOCK_FLAGS) ansible.in -o ansible.lock
 	for in in $(SERVERS_IN); do $(COMPILE) $(LOCK_FLAGS) $$in -o $${in%.in}.lock; done
 	$(COMPILE) $(LOCK_FLAGS) dev.in -o dev.lock
+
+tls-audit: dev-tools .demo/env ## Ask testssl.sh about the running demo, and write docs/security.md
+	set -a; . .demo/env; python -m tools.tls_audit "$$VPS_CONTAINER" whisper.localhost "$$CA_FILE"
 
 clean: ## Remove the tools and what they cached; the demo, models and images stay
 	rm -rf .venv .ansible .hypothesis .cache/mypy .cache/ruff .pytest_cache

@@ -90,12 +90,25 @@ CASES = [
         {"nginx_basic_users": [{"name": "alice", "hash": "secret"}]},
         ["'alice' of nginx_basic_users", "openssl passwd -6"],
     ),
+    Case("a user without a hash", {"nginx_basic_users": [{"name": "alice"}]}, ["hash", "nginx_basic_users"]),
+    Case(
+        "a limit that lets nobody in",
+        {"nginx_key_requests_per_second": 0},
+        ["nginx_key_requests_per_second is 0", "at least 1"],
+    ),
     Case(
         "two users of one name",
         {"nginx_basic_users": [{"name": "a", "hash": "$6$a$b"}, {"name": "a", "hash": "$6$a$c"}]},
         ["that no other user has"],
     ),
     Case("a domain that is none", {"site_domain": "my server"}, ["'whisper.my server'", "site_domain"]),
+    # The others that roles/certificates refuses are in test_certificates.py.
+    Case(
+        "an unknown source of certificates",
+        {"certificates_source": "acme"},
+        ["certificates_source", "must be one of", "letsencrypt"],
+    ),
+    Case("an address that is none", {"certificates_email": "admin"}, ["certificates_email is 'admin'"]),
     Case(
         "a disk that is too small", {"docker_free_space_required": 100_000}, ["GiB free", "docker_free_space_required"]
     ),

@@ -26,32 +26,135 @@ def test_newer_nginx_takes_http2_as_a_directive(render: Render) -> None:
     assert "http2 on;" in site
 
 
-def test_a_site_passes_requests_on_unbuffered_and_without_the_credentials(render: Render) -> None:
+def test_http3_where_nginx_has_it(render: Render) -> None:
+    assert "listen 443 quic;" in render("nginx", "site.conf.j2", item=SITE, ansible_facts=TRIXIE)
+    assert "listen 443 quic reuseport default_server;" in render(
+        "nginx", "whisper-services.conf.j2", ansible_facts=TRIXIE
+    )
+    for template in ("site.conf.j2", "whisper-services.conf.j2", "headers.conf.j2"):
+        text = render("nginx", template, item=SITE, ansible_facts=BOOKWORM)
+        assert "quic" not in text
+        assert "h3" not in text
+
+
+@pytest.mark.parametrize(("port", "expected"), [(443, True), (8443, True), (0, False)])
+def test_clients_are_told_of_http3_unless_it_is_behind_no_port(render: Render, port: int, expected: bool) -> None:
+    headers = render("nginx", "headers.conf.j2", ansible_facts=TRIXIE, nginx_http3_port=port)
+    assert (f"add_header Alt-Svc 'h3=\":{port}\"; ma=86400' always;" in headers) is expected
+
+
+@pytest.mark.parametrize(("age", "expected"), [(63072000, True), (0, False)])
+def test_strict_transport_security_can_be_left_out(render: Render, age: int, expected: bool) -> None:
+    headers = render("nginx", "headers.conf.j2", ansible_facts=TRIXIE, nginx_hsts_max_age=age)
+    assert (f'Strict-Transport-Security "max-age={age}"' in headers) is expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "curves"),
+    [(TRIXIE, "X25519MLKEM768:X25519:prime256v1:secp384r1"), (BOOKWORM, "X25519:prime256v1:secp384r1")],
+)
+def test_key_exchange_is_what_the_library_knows(render: Render, facts: dict[str, str], curves: str) -> None:
+    main = render("nginx", "nginx.conf.j2", ansible_facts=facts)
+    assert f"ssl_ecdh_curve {curves};" in main
+    assert "ssl_protocols TLSv1.2 TLSv1.3;" in main
+
+
+def test_nothing_of_the_configuration_is_read_past_a_staged_copy(render: Render) -> None:
+    for template in ("nginx.conf.j2", "whisper-services.conf.j2", "site.conf.j2"):
+        includes = re.findall(
+            r"^ *include (.*);$", render("nginx", template, item=SITE, ansible_facts=TRIXIE), re.MULTILINE
+        )
+        assert includes
+        assert [include for include in includes if include.startswith("/")] == []
+
+
+def test_a_site_has_its_limits_or_those_of_all(render: Render) -> None:
+    limits = {
+        "nginx_client_max_body_size": "1G",
+        "nginx_proxy_read_timeout": 1200,
+        "nginx_key_requests_per_second": 7,
+        "nginx_address_requests_per_second": 3,
+    }
+    site = render("nginx", "site.conf.j2", item=SITE, ansible_facts=TRIXIE, **limits)
+    own = {"client_max_body_size": "2G", "proxy_read_timeout": 30, "key_requests_per_second": 1}
+    other = render("nginx", "site.conf.j2", item=SITE | own, ansible_facts=TRIXIE, **limits)
+    for text, size, silence, rate in ((site, "1G", 1200, 7), (other, "2G", 30, 1)):
+        for line in (
+            f"    client_max_body_size {size};",
+            f"    set $upload_limit {size};",
+            f"    set $longest_silence {silence};",
+            f"        proxy_read_timeout {silence}s;",
+            f"        proxy_send_timeout {silence}s;",
+            f"limit_req_zone $api_key_name zone=keys_of_whisper.example.com:1m rate={rate}r/s;",
+            f"    limit_req zone=keys_of_whisper.example.com burst={2 * rate} nodelay;",
+            "    limit_req zone=whisper_services_addresses burst=15 nodelay;",
+        ):
+            assert f"{line}\n" in text
+
+
+def test_a_site_includes_what_it_needs_and_the_users_own(render: Render) -> None:
     site = render(
-        "nginx",
-        "site.conf.j2",
-        item=SITE,
-        ansible_facts=TRIXIE,
-        nginx_client_max_body_size="1G",
-        nginx_proxy_read_timeout=1200,
+        "nginx", "site.conf.j2", item=SITE | {"snippet": "location /mine {\n  deny all;\n}\n"}, ansible_facts=TRIXIE
     )
     for line in (
-        "server 127.0.0.1:8001;",
-        "keepalive_timeout 1s;",
+        "    ssl_certificate /etc/ssl/whisper.example.com/fullchain.pem;",
+        "    ssl_certificate_key /etc/ssl/whisper.example.com/privkey.pem;",
+        "    include snippets/basic-auth.conf;",
+        "        include snippets/whisper-services-proxy.conf;",
+        "    server 127.0.0.1:8001;",
+        "    keepalive_timeout 1s;",
+        "        proxy_pass http://upstream.whisper.example.com;",
+    ):
+        assert f"{line}\n" in site
+    assert site.endswith("    location /mine {\n      deny all;\n    }\n}\n")
+    assert "snippet of the inventory" not in render("nginx", "site.conf.j2", item=SITE, ansible_facts=TRIXIE)
+
+
+def test_requests_go_on_unbuffered_and_without_the_credentials(render: Render) -> None:
+    lines = render("nginx", "proxy.conf.j2").splitlines()
+    for line in (
         'proxy_set_header Authorization "";',
-        "proxy_set_header X-Remote-User $remote_user$api_key_name;",
+        "proxy_set_header X-Remote-User $client_name;",
+        "proxy_set_header X-Forwarded-For $remote_addr;",
         "proxy_request_buffering off;",
         "proxy_buffering off;",
-        "proxy_read_timeout 1200s;",
-        "proxy_send_timeout 1200s;",
-        "client_max_body_size 1G;",
-        "include snippets/basic-auth.conf;",
-        "ssl_certificate /etc/ssl/whisper.example.com/fullchain.pem;",
-        "ssl_certificate_key /etc/ssl/whisper.example.com/privkey.pem;",
     ):
-        assert f"    {line}\n" in site
-    (group,) = re.findall(r"^upstream (\S+) {$", site, re.MULTILINE)
-    assert f"proxy_pass http://{group};" in site
+        assert line in lines
+
+
+def test_named_addresses_may_ask_for_health(render: Render) -> None:
+    shared = render(
+        "nginx", "whisper-services.conf.j2", ansible_facts=TRIXIE, nginx_health_addresses=["192.0.2.1", "2001:db8::/64"]
+    )
+    assert "    192.0.2.1 open;\n    2001:db8::/64 open;\n" in shared
+    assert " open;\n}\nmap" not in render("nginx", "whisper-services.conf.j2", ansible_facts=TRIXIE)
+
+
+def test_users_are_known_by_their_exact_names(render: Render) -> None:
+    users = [{"name": "alice.b", "hash": "$6$salt$x"}]
+    shared = render("nginx", "whisper-services.conf.j2", ansible_facts=TRIXIE, nginx_basic_users=users)
+    assert '    "~^alice\\.b$" "alice.b";\n' in shared
+
+
+def server_blocks(configuration: str) -> list[str]:
+    """The text of every server, up to its closing brace."""
+    return re.findall(r"^server \{\n(.*?)^\}$", configuration, re.MULTILINE | re.DOTALL)
+
+
+def test_whoever_asks_on_port_80_gets_the_acme_folder_and_nothing_else(render: Render) -> None:
+    site = render("nginx", "site.conf.j2", item=SITE | {"aliases": ["speech.example.com"]}, ansible_facts=TRIXIE)
+    servers = server_blocks(site) + server_blocks(render("nginx", "whisper-services.conf.j2", ansible_facts=TRIXIE))
+    plain = [server for server in servers if "listen 80" in server]
+    assert len(plain) == 2
+    for server in plain:
+        assert "    include snippets/whisper-services-acme.conf;\n" in server
+        assert re.search(r"^    location / \{\n        return (301|444)", server, re.MULTILINE)
+        assert not re.search(r"^    return", server, re.MULTILINE), "it would come before the ACME folder"
+    assert site.count("server_name whisper.example.com speech.example.com;") == 2
+    acme = render("nginx", "acme.conf.j2", nginx_acme_webroot="/srv/acme")
+    assert "location ^~ /.well-known/acme-challenge/ {" in acme
+    assert "    auth_basic off;\n" in acme
+    assert "    root /srv/acme;\n" in acme
 
 
 def test_keys_are_compared_with_regard_to_case(render: Render) -> None:
@@ -72,21 +175,38 @@ def test_users_have_a_line_each(render: Render) -> None:
 
 @pytest.mark.parametrize("origin", ["", "https://portal.example.com"])
 def test_one_origin_or_none_may_call_from_a_browser(render: Render, origin: str) -> None:
-    shared = render("nginx", "whisper-services.conf.j2", nginx_cors_origin=origin)
+    shared = render("nginx", "whisper-services.conf.j2", ansible_facts=TRIXIE, nginx_cors_origin=origin)
     origins = re.findall(r'^ +"(https.*)" \$http_origin;$', shared, re.MULTILINE)
     assert origins == ([origin] if origin else [])
 
 
-def test_errors_are_openai_objects(render: Render) -> None:
-    errors = render("nginx", "errors.conf.j2", nginx_client_max_body_size="7M")
-    bodies = {int(status): json.loads(body) for status, body in re.findall(r"return (\d+) '(.*)\\n';", errors)}
-    assert bodies.keys() == {400, 401, 413, 502, 504}
-    for body in bodies.values():
-        assert set(body["error"]) == {"message", "type", "param", "code"}
-    assert "7M" in bodies[413]["error"]["message"]
-    assert {
-        int(status) for status in re.findall(r"^error_page (\d+) @error_\1;$", errors, re.MULTILINE)
-    } == bodies.keys()
+def test_errors_are_openai_objects_or_pages(render: Render) -> None:
+    errors = render("nginx", "errors.conf.j2", ansible_facts=TRIXIE)
+    locations = dict(re.findall(r"^location @error_(\w+) \{$(.*?)^\}$", errors, re.MULTILINE | re.DOTALL))
+    statuses = {400, 401, 403, 404, 405, 413, 414, 429, 500, 502, 503, 504}
+    assert locations.keys() == {f"{status}_{form}" for status in statuses for form in ("json", "html")}
+    for status in statuses:
+        assert re.search(rf"^error_page {status}[ \d]* @error_{status}_\$error_format;$", errors, re.MULTILINE)
+        found = re.search(rf"return {status} '(.*)\\n';", locations[f"{status}_json"])
+        assert found
+        assert json.loads(found[1])["error"].keys() == {"message", "type", "param", "code"}
+        assert f"return {status} '<!doctype html>" in locations[f"{status}_html"]
+    assert "WWW-Authenticate 'Bearer" in locations["401_json"]
+    assert "Retry-After 5" in locations["502_json"]
+
+
+def test_fail2ban_reads_the_log_and_bans_from_both_ports(render: Render) -> None:
+    jail = render(
+        "nginx", "fail2ban-jail.local.j2", nginx_fail2ban_attempts=3, nginx_fail2ban_ignored_addresses=["192.0.2.0/24"]
+    )
+    for line in (
+        "logpath = /var/log/nginx/whisper-services.log",
+        "maxretry = 3",
+        "ignoreip = 127.0.0.0/8 ::1 192.0.2.0/24",
+        "port = 80,443",
+        "protocol = tcp,udp",
+    ):
+        assert line in jail.splitlines()
 
 
 def test_basic_auth_is_the_snippet_of_the_guide(render: Render) -> None:
