@@ -25,6 +25,12 @@ demo: tools ## Deploy to a container that stands in for a VPS, and print a trans
 demo-down: ## Remove every trace of the demo
 	demo/down
 
+## Servers
+
+.PHONY: host
+host: tools ## Add an inventory with secrets of its own: make host NAME=srv1.example.com ADDRESS=192.0.2.10
+	@python -m tools.new_host '$(NAME)' $(if $(ADDRESS),'$(ADDRESS)')
+
 ## Tools
 
 .PHONY: tools dev-tools engine images models
