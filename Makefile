@@ -25,6 +25,12 @@ demo: tools ## Deploy to a container that stands in for a VPS, and print a trans
 demo-down: ## Remove every trace of the demo
 	demo/down
 
+## Servers
+
+.PHONY: host
+host: tools ## Add an inventory with secrets of its own: make host NAME=srv1.example.com ADDRESS=192.0.2.10
+	@python -m tools.new_host '$(NAME)' $(if $(ADDRESS),'$(ADDRESS)')
+
 ## Tools
 
 .PHONY: tools dev-tools engine images models
@@ -51,7 +57,7 @@ models: tools ## Fetch the models and the recordings of demo and tests
 
 ## Tests
 
-.PHONY: test test-unit test-templates test-preflight test-api molecule bench
+.PHONY: test test-unit test-templates test-preflight test-api test-browser molecule bench
 test: ## All of it: lint, unit, templates, molecule, demo, api; with the seconds of each
 	tools/run-tests
 
@@ -69,6 +75,10 @@ molecule: dev-tools images models ## One Molecule scenario: make molecule S=defa
 
 test-api: dev-tools .demo/env ## The public API of the running demo
 	set -a; . .demo/env; pytest tests/api
+
+test-browser: dev-tools .demo/env ## The portal of the running demo in Chromium; SCREENSHOT=docs/portal.png takes a picture
+	tests/browser/chromium
+	set -a; . .demo/env; SCREENSHOT='$(SCREENSHOT)' pytest tests/browser
 
 .demo/env:
 	@echo "There is no demo to test. Start one: make demo" >&2; exit 1

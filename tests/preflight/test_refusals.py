@@ -146,6 +146,17 @@ CASES = [
         {"autostart_services": [AUTOSTARTED, AUTOSTARTED | {"host": "b.example.com", "containers": ["b"]}]},
         ["autostart_services have the same proxy_port", "8001"],
     ),
+    Case("a port that is none", {"firewall_tcp_ports": [80, 70000]}, ["'70000'", "firewall_tcp_ports", "1 to 65535"]),
+    Case(
+        "hardening that would cut containers off",
+        {"hardening_sysctls": {"net.ipv4.ip_forward": 0}},
+        ["hardening_sysctls", "no container has a network"],
+    ),
+    Case(
+        "a service whose address is none",
+        {"portal_services": [{"name": "whisper", "title": "Whisper", "url": "http://whisper/docs"}]},
+        ["'whisper' of portal_services", "https://", "'http://whisper/docs'"],
+    ),
     Case("a recording that is not there", {"verify_recording": "/nowhere.wav"}, ["verify_recording", "make models"]),
 ]
 

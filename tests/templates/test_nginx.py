@@ -212,3 +212,22 @@ def test_fail2ban_reads_the_log_and_bans_from_both_ports(render: Render) -> None
 def test_basic_auth_is_the_snippet_of_the_guide(render: Render) -> None:
     snippet = render("nginx", "basic-auth.conf.j2")
     assert "auth_basic_user_file /etc/nginx/.htpasswd;" in snippet
+
+
+def test_a_site_of_files_passes_nothing_on(render: Render) -> None:
+    policy = "default-src 'none'; script-src 'self'"
+    site = render(
+        "nginx",
+        "site.conf.j2",
+        item={
+            "name": "portal.example.com",
+            "root": "/var/www/portal",
+            "certificate": "/etc/ssl/portal.example.com",
+            "content_security_policy": policy,
+        },
+        ansible_facts=TRIXIE,
+    )
+    assert "proxy_pass" not in site
+    assert "    root /var/www/portal;\n" in site
+    assert f'add_header Content-Security-Policy "{policy}" always;' in site
+    assert "include snippets/basic-auth.conf;" in site

@@ -429,6 +429,32 @@ async def test_admin_is_not_reachable_through_the_port(tmp_path: Path) -> None:
                 assert response.status == 404
 
 
+async def test_everybody_may_read_the_states_and_nothing_else(tmp_path: Path) -> None:
+    async with world(tmp_path) as machine:
+        status = tmp_path / "run" / "status.json"
+
+        async def says(state: str) -> None:
+            async with asyncio.timeout(5):
+                while not status.exists() or json.loads(status.read_text()) != {HOST: state}:
+                    await asyncio.sleep(0.05)
+
+        previous = os.umask(0o077)
+        try:
+            await machine.serve()
+        finally:
+            os.umask(previous)
+        await says("stopped")
+        machine.listens_after = 1.5
+        request = asyncio.create_task(machine.get())
+        await says("starting")
+        assert await request == (200, "cold")
+        await says("ready")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run").iterdir()}
+        assert {name for name, mode in modes.items() if mode & 0o077} == {"status.json"}
+        assert await machine.end() == 0
+        assert not status.exists()
+
+
 async def test_check_config(tmp_path: Path) -> None:
     async with world(tmp_path) as machine:
         file = tmp_path / "config.json"

@@ -28,10 +28,12 @@ from docker_autostart.metrics import Metrics
 from docker_autostart.preflight import find_problems
 from docker_autostart.proxy import Proxy
 from docker_autostart.stack import ComposeStack
+from docker_autostart.status_file import NAME, StatusFile
 from docker_autostart.systemd import Notifier, inherited_sockets
 
 DRAIN_TIMEOUT = 600.0
 REMEMBER_EVERY = 5.0
+STATUS_EVERY = 1.0
 BACKLOG = 1024
 
 log = logging.getLogger("docker_autostart")
@@ -56,6 +58,7 @@ async def serve(configuration_file: Path, run_directory: Path) -> None:
     chores = [
         asyncio.create_task(daemon.watch_engine()),
         asyncio.create_task(daemon.keep_memory()),
+        asyncio.create_task(daemon.publish_status()),
         asyncio.create_task(daemon.check_stacks()),
         asyncio.create_task(daemon.reload_on(reloads, notifier)),
     ]
@@ -89,6 +92,7 @@ class _Daemon:
     def __init__(self, configuration_file: Path, run_directory: Path, configuration: Configuration) -> None:
         self._configuration_file = configuration_file
         self._memory_file = run_directory / "services.json"
+        self._status_file = StatusFile(run_directory / NAME)
         self._engine = DockerEngine()
         self._compose = DockerCompose()
         self._probe = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
@@ -119,6 +123,11 @@ class _Daemon:
         while True:
             self._remember()
             await asyncio.sleep(REMEMBER_EVERY)
+
+    async def publish_status(self) -> None:
+        while True:
+            self._status_file.update(self._fleet)
+            await asyncio.sleep(STATUS_EVERY)
 
     async def check_stacks(self) -> None:
         """At the start: what is wrong with one service's folder must not keep the others from being served."""
@@ -151,6 +160,7 @@ class _Daemon:
 
     async def close(self) -> None:
         self._remember()
+        self._status_file.remove()
         await self._fleet.close()
         await self._proxy.close()
         await self._probe.close()

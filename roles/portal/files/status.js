@@ -1,0 +1,35 @@
+// Shows the states that status.json tells, anew every five seconds while somebody looks. Reading it wakes no service.
+"use strict";
+
+const WORDS = {
+  stopped: "asleep",
+  starting: "starting",
+  ready: "awake",
+  draining: "awake",
+  stopping: "falling asleep",
+  failed: "failed",
+};
+
+function show(states) {
+  for (const badge of document.querySelectorAll("[data-host]")) {
+    const word = WORDS[states[badge.dataset.host]] ?? "unknown";
+    badge.textContent = word;
+    badge.dataset.state = word;
+  }
+}
+
+async function update() {
+  if (document.hidden) return;
+  try {
+    const answer = await fetch("/status.json", { cache: "no-store" });
+    show(answer.ok ? await answer.json() : {});
+  } catch {
+    show({});
+  }
+}
+
+if (document.querySelector("[data-host]")) {
+  update();
+  setInterval(update, 5000);
+  document.addEventListener("visibilitychange", update);
+}
