@@ -1,12 +1,12 @@
 """The application: routes, middleware and what lives as long as the server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
-from whisper_api import health, jobs, metrics, models, preload, request_log, transcriptions, uploads
+from whisper_api import health, jobs, metrics, models, preload, request_log, transcriptions, translations, uploads
 from whisper_api.docs import add_docs
 from whisper_api.engine import Engine
 from whisper_api.errors import add_handlers
@@ -16,11 +16,20 @@ from whisper_api.job_worker import JobWorker
 from whisper_api.lingering_close import LingeringClose
 from whisper_api.settings import Settings
 
+_OPENAI = (transcriptions.router, translations.router)
 
-def create_app(engine: Engine, settings: Settings, title: str, preloading: preload.Preload | None = None) -> FastAPI:
+
+def create_app(
+    engine: Engine,
+    settings: Settings,
+    title: str,
+    *,
+    audio: Sequence[APIRouter] = _OPENAI,
+    preloading: preload.Preload | None = None,
+) -> FastAPI:
     """An ASGI application that serves an engine, whose default model may be on its way into memory already.
 
-    Raises OSError when the data folder cannot be written.
+    `audio` has the routes that take recordings. Raises OSError when the data folder cannot be written.
     """
     preloading = preloading or preload.begin(engine, settings)
     uploads.spool_in(settings.data_folder / "spool")
@@ -40,7 +49,7 @@ def create_app(engine: Engine, settings: Settings, title: str, preloading: prelo
     app.state.metrics = metrics.Metrics()
     app.state.jobs = JobStore(settings)
     worker = JobWorker(engine, app.state.queue, app.state.jobs, settings.audio_limit, app.state.metrics)
-    for router in (transcriptions.router, models.router, jobs.router, health.router, metrics.router):
+    for router in (*audio, models.router, jobs.router, health.router, metrics.router):
         app.include_router(router)
     add_docs(app, engine)
     add_handlers(app)

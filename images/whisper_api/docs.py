@@ -71,8 +71,11 @@ def _complete(form: dict[str, Any], engine: Engine) -> None:
     fields["model"]["examples"] = ["whisper-1"]
     if "language" in fields:
         fields["language"]["enum"] = ["", *sorted(engine.languages)]
+    if "chunking_strategy" in fields:
         fields["chunking_strategy"]["pattern"] = _CHUNKING_STRATEGY
-    form["not"] = {
-        "required": ["stream", "response_format"],
-        "properties": {"stream": {"const": True}, "response_format": {"enum": ["srt", "verbose_json", "vtt"]}},
-    }
+    if "stream" in fields:
+        unstreamed = sorted(set(fields["response_format"]["enum"]) - {"json", "text"})
+        form["not"] = {
+            "required": ["stream", "response_format"],
+            "properties": {"stream": {"const": True}, "response_format": {"enum": unstreamed}},
+        }

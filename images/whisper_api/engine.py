@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 Task = Literal["transcribe", "translate"]
 
+# How times were found: by aligning text and sound, from the decoder's attention, or as the decoder wrote them.
+Timing = Literal["aligned", "attention", "decoded"]
+
+UNKNOWN_SPEAKER = "UNKNOWN"
+
 
 @dataclass(frozen=True)
 class VoiceActivity:
@@ -28,12 +33,22 @@ class VoiceActivity:
 
 
 @dataclass(frozen=True)
+class Speakers:
+    """What is known of the number of speakers who are to be told apart."""
+
+    number: int | None = None
+    fewest: int | None = None
+    most: int | None = None
+
+
+@dataclass(frozen=True)
 class Options:
     """How one recording is to be transcribed.
 
     `model` is a canonical id (see `Engine.resolve`), `language` an ISO 639-1 code or None to detect it. `temperature` 0
     lets the engine raise it by itself where its own checks find the text implausible. `voice_activity` None transcribes
     everything. A `batch_size` above 1 transcribes so many windows at once: faster, without the context of earlier text.
+    `speakers` None does not tell speakers apart. `align` asks for the most exact times that the engine can find.
     """
 
     model: str
@@ -45,6 +60,8 @@ class Options:
     word_timestamps: bool = False
     voice_activity: VoiceActivity | None = VoiceActivity()
     batch_size: int = 1
+    speakers: Speakers | None = None
+    align: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,11 +72,15 @@ class Word:
     end: float
     word: str
     probability: float
+    speaker: str | None = None
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment with the fields of OpenAI's `TranscriptionSegment`; times in seconds from the start."""
+    """One segment with the fields of OpenAI's `TranscriptionSegment`; times in seconds from the start.
+
+    `speaker` is None when speakers were not asked for, and UNKNOWN_SPEAKER where none can be told.
+    """
 
     id: int
     seek: int
@@ -72,18 +93,20 @@ class Segment:
     compression_ratio: float
     no_speech_prob: float
     words: Sequence[Word] = ()
+    speaker: str | None = None
 
 
 @dataclass
 class Transcription:
     """A transcription under way; all work is done while the next segment is asked for.
 
-    `language` is right when the first segment is there, or no segment is left. Not asking for the next segment is all
-    it takes to cancel; closing `segments` then frees the model.
+    `language` and `timing` are right when the first segment is there, or no segment is left. Not asking for the next
+    segment is all it takes to cancel; closing `segments` then frees the model.
     """
 
     language: str
     segments: Generator[Segment, None, None]
+    timing: Timing = "decoded"
 
 
 @dataclass(frozen=True)
@@ -96,6 +119,7 @@ class Transcript:
     duration: float
     engine_seconds: float
     segments: Sequence[Segment] = field(default_factory=tuple)
+    timing: Timing = "decoded"
 
     @property
     def text(self) -> str:
@@ -149,6 +173,12 @@ class Engine(Protocol):
         Raises ModelNotFound, ModelUnavailable, NoSpace.
         """
 
+    def prepare(self, options: Options) -> None:
+        """Brings to this machine all that a transcription with these options needs, as `fetch` does.
+
+        Raises what `fetch` raises, DiarizationUnavailable.
+        """
+
     def load(self, model: str) -> None:
         """Makes a model ready to transcribe. Raises ModelUnavailable."""
 
@@ -161,8 +191,16 @@ class Engine(Protocol):
     def transcribe(self, recording: "Recording", options: Options) -> Transcription:
         """Starts a transcription of a recording that stays open until the last segment.
 
-        The segments raise UnsupportedOption, ModelUnavailable, ModelTooLarge.
+        The segments raise UnsupportedOption, ModelUnavailable, ModelTooLarge, DiarizationUnavailable; the last one
+        before anything is transcribed.
         """
+
+
+class Diarization(Protocol):
+    """Telling speakers apart, which not every engine can."""
+
+    def check(self) -> None:
+        """Raises DiarizationUnavailable: why it would fail now, and what to do about it. May ask the hub."""
 
 
 class EngineError(Exception):
@@ -177,6 +215,14 @@ class ModelUnavailable(EngineError):
     """The model exists, but cannot be had now; `retry_after` is in seconds."""
 
     def __init__(self, message: str, retry_after: int = 30) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DiarizationUnavailable(EngineError):
+    """Speakers cannot be told apart; `retry_after` is in seconds, None where waiting does not help."""
+
+    def __init__(self, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 

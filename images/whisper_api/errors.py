@@ -97,7 +97,7 @@ _DESCRIPTIONS = {
     413: "The upload, or the recording's length, exceeds the limit.",
     415: "The request is not multipart/form-data, or the file holds no audio.",
     429: "Too many requests are waiting; `Retry-After` says when to come back.",
-    503: "The model, or disk space, cannot be had at the moment; `Retry-After` says when to come back.",
+    503: "A model, or disk space, cannot be had at the moment; `Retry-After` says when to come back.",
 }
 
 
@@ -109,6 +109,8 @@ def from_engine(error: engine.EngineError) -> ApiError:
             return ApiError(404, message, param="model", code="model_not_found")
         case engine.ModelUnavailable(retry_after=seconds):
             return ApiError(503, message, param="model", code="model_unavailable", retry_after=seconds)
+        case engine.DiarizationUnavailable(retry_after=wait):
+            return ApiError(503, message, param="diarize", code="diarization_unavailable", retry_after=wait)
         case engine.NoSpace():
             return ApiError(503, message, param="model", code="no_space", retry_after=3600)
         case engine.ModelTooLarge():

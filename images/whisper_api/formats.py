@@ -1,7 +1,7 @@
-"""A finished transcript in the five formats of OpenAI's API.
+"""A finished transcript in every format that is answered.
 
-Sources: `CreateTranscriptionResponseJson` and `…VerboseJson` of OpenAI's API specification, WebVTT (W3C), and for SRT,
-which has no specification, what players read.
+Sources: `CreateTranscriptionResponseJson`, `…VerboseJson` and `…DiarizedJson` of OpenAI's API specification, WebVTT
+(W3C), and for SRT, TXT and TSV, which have no specification, what players read and what Whisper's command line writes.
 """
 
 import math
@@ -11,9 +11,12 @@ from typing import Any, Literal
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
-from whisper_api.engine import Transcript
+from whisper_api.engine import UNKNOWN_SPEAKER, Segment, Timing, Transcript
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
+
+# `segments` is the JSON of `POST /transcribe`.
+Format = Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json", "segments", "txt", "tsv"]
 Granularity = Literal["word", "segment"]
 
 
@@ -60,25 +63,74 @@ class TranscriptionVerboseJson(BaseModel):
     usage: Usage
 
 
+class DiarizedSegment(BaseModel):
+    type: Literal["transcript.text.segment"] = "transcript.text.segment"
+    id: str
+    start: float
+    end: float
+    text: str
+    speaker: str
+
+
+class TranscriptionDiarizedJson(BaseModel):
+    task: Literal["transcribe"] = "transcribe"
+    duration: float
+    text: str
+    segments: list[DiarizedSegment]
+    usage: Usage
+
+
+class SpokenWord(BaseModel):
+    word: str
+    start: float
+    end: float
+    score: float
+    speaker: str | None = None
+
+
+class SpokenSegment(BaseModel):
+    """`speaker` is there when speakers were told apart, "UNKNOWN" where none could be told; `words` when asked for."""
+
+    start: float
+    end: float
+    text: str
+    speaker: str | None = None
+    words: list[SpokenWord] | None = None
+
+
+class SpokenSegments(BaseModel):
+    """`language` is an ISO 639-1 code. `timing` says how the times were found: `aligned` with the sound, from the
+    decoder's `attention`, or as it was `decoded`."""
+
+    segments: list[SpokenSegment]
+    language: str
+    timing: Timing
+
+
 def render(
-    transcript: Transcript, response_format: ResponseFormat, granularities: Collection[Granularity]
+    transcript: Transcript, response_format: Format, granularities: Collection[Granularity]
 ) -> dict[str, Any] | str:
-    """A transcript as a JSON object, or as text; `granularities` say what verbose_json holds besides the text."""
+    """A transcript as a JSON object, or as text.
+
+    `granularities` say what verbose_json holds besides the text, and whether the segments of /transcribe hold words.
+    """
     if response_format == "json":
         return TranscriptionJson(text=transcript.text, usage=_usage(transcript)).model_dump()
     if response_format == "verbose_json":
         return _verbose_json(transcript, granularities).model_dump(exclude_none=True)
+    if response_format == "diarized_json":
+        return _diarized_json(transcript).model_dump()
+    if response_format == "segments":
+        return _spoken_segments(transcript, granularities).model_dump(exclude_none=True)
     return _RENDERERS[response_format](transcript)
 
 
-def response(
-    transcript: Transcript, response_format: ResponseFormat, granularities: Collection[Granularity]
-) -> Response:
+def response(transcript: Transcript, response_format: Format, granularities: Collection[Granularity]) -> Response:
     """The HTTP answer that holds what `render` gives."""
     content = render(transcript, response_format, granularities)
     if isinstance(content, dict):
         return JSONResponse(content)
-    return Response(content, media_type="text/vtt" if response_format == "vtt" else "text/plain")
+    return Response(content, media_type=_MEDIA_TYPES.get(response_format, "text/plain"))
 
 
 def _verbose_json(transcript: Transcript, granularities: Collection[Granularity]) -> TranscriptionVerboseJson:
@@ -115,6 +167,54 @@ def _segments(transcript: Transcript) -> list[TranscriptionSegment]:
     ]
 
 
+def _diarized_json(transcript: Transcript) -> TranscriptionDiarizedJson:
+    return TranscriptionDiarizedJson(
+        duration=transcript.duration,
+        text=transcript.text,
+        segments=[
+            DiarizedSegment(
+                id=f"seg_{segment.id}",
+                start=segment.start,
+                end=segment.end,
+                text=segment.text,
+                speaker=segment.speaker or UNKNOWN_SPEAKER,
+            )
+            for segment in transcript.segments
+        ],
+        usage=_usage(transcript),
+    )
+
+
+def _spoken_segments(transcript: Transcript, granularities: Collection[Granularity]) -> SpokenSegments:
+    return SpokenSegments(
+        segments=[
+            SpokenSegment(
+                start=segment.start,
+                end=segment.end,
+                text=segment.text.strip(),
+                speaker=segment.speaker,
+                words=_spoken_words(segment) if "word" in granularities else None,
+            )
+            for segment in transcript.segments
+        ],
+        language=transcript.language,
+        timing=transcript.timing,
+    )
+
+
+def _spoken_words(segment: Segment) -> list[SpokenWord]:
+    return [
+        SpokenWord(
+            word=word.word.strip(),
+            start=word.start,
+            end=word.end,
+            score=round(word.probability, 3),
+            speaker=word.speaker,
+        )
+        for word in segment.words
+    ]
+
+
 def _usage(transcript: Transcript) -> Usage:
     return Usage(seconds=math.ceil(transcript.duration))
 
@@ -123,19 +223,46 @@ def _text(transcript: Transcript) -> str:
     return f"{transcript.text}\n" if transcript.text else ""
 
 
+def _txt(transcript: Transcript) -> str:
+    return "".join(f"{_labelled(segment)}\n" for segment in transcript.segments)
+
+
+def _tsv(transcript: Transcript) -> str:
+    """Milliseconds, and the speaker in a column of its own when speakers were told apart."""
+    diarized = any(segment.speaker for segment in transcript.segments)
+    rows = [["start", "end", *(["speaker"] if diarized else []), "text"]]
+    for segment in transcript.segments:
+        times = [str(round(moment * 1000)) for moment in (segment.start, segment.end)]
+        speaker = [segment.speaker or UNKNOWN_SPEAKER] if diarized else []
+        rows.append([*times, *speaker, " ".join(segment.text.split())])
+    return "".join("\t".join(row) + "\n" for row in rows)
+
+
+def _labelled(segment: Segment) -> str:
+    text = segment.text.strip()
+    return f"[{segment.speaker}]: {text}" if segment.speaker else text
+
+
 def _srt(transcript: Transcript) -> str:
-    return "".join(f"{number}\n{cue}\n\n" for number, cue in enumerate(_cues(transcript, ","), start=1))
+    cues = _cues(transcript, ",", _labelled)
+    return "".join(f"{number}\n{cue}\n\n" for number, cue in enumerate(cues, start=1))
 
 
 def _vtt(transcript: Transcript) -> str:
-    return "WEBVTT\n\n" + "".join(f"{cue}\n\n" for cue in _cues(transcript, "."))
+    return "WEBVTT\n\n" + "".join(f"{cue}\n\n" for cue in _cues(transcript, ".", _voiced))
 
 
-def _cues(transcript: Transcript, decimal_mark: str) -> Iterator[str]:
+def _voiced(segment: Segment) -> str:
+    """The text of a cue, with the speaker in a voice span (WebVTT, section 3.5)."""
+    text = segment.text.strip()
+    return f"<v {segment.speaker}>{text}" if segment.speaker else text
+
+
+def _cues(transcript: Transcript, decimal_mark: str, text: Callable[[Segment], str]) -> Iterator[str]:
     for segment in transcript.segments:
         start, end = _clock(segment.start, decimal_mark), _clock(segment.end, decimal_mark)
         # "-->" in a cue's text would end it.
-        yield f"{start} --> {end}\n{segment.text.strip().replace('-->', '->')}"
+        yield f"{start} --> {end}\n{text(segment).replace('-->', '->')}"
 
 
 def _clock(seconds: float, decimal_mark: str) -> str:
@@ -146,4 +273,11 @@ def _clock(seconds: float, decimal_mark: str) -> str:
     return f"{hours:02d}:{minutes:02d}:{whole:02d}{decimal_mark}{milliseconds:03d}"
 
 
-_RENDERERS: dict[str, Callable[[Transcript], str]] = {"text": _text, "srt": _srt, "vtt": _vtt}
+_RENDERERS: dict[str, Callable[[Transcript], str]] = {
+    "text": _text,
+    "srt": _srt,
+    "vtt": _vtt,
+    "txt": _txt,
+    "tsv": _tsv,
+}
+_MEDIA_TYPES = {"vtt": "text/vtt", "tsv": "text/tab-separated-values"}

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from whisper_api.engine import Engine, Options, UnsupportedOption, VoiceActivity
 from whisper_api.errors import ApiError
-from whisper_api.formats import Granularity, ResponseFormat
+from whisper_api.formats import Format, Granularity, ResponseFormat
 
 # A Whisper model reads at most half of its 448 tokens before it writes: more of a prompt is never seen.
 _MAX_PROMPT = 10_000
@@ -49,6 +49,10 @@ class TranslationForm:
     batch_size: Annotated[
         int, Form(ge=1, le=16, description="Windows of 30 s decoded at once: faster for long recordings, less exact.")
     ] = 1
+
+    @property
+    def format(self) -> Format:
+        return self.response_format
 
     @property
     def timestamp_granularities(self) -> list[Granularity]:
@@ -114,7 +118,7 @@ class TranscriptionForm(TranslationForm):
         return replace(
             super().options(engine),
             task="transcribe",
-            language=_language(self.language, engine),
+            language=language_code(self.language, engine),
             word_timestamps=self.response_format == "verbose_json" and "word" in self.timestamp_granularities,
             voice_activity=found if self.vad_filter else None,
         )
@@ -141,7 +145,8 @@ class TranscriptionForm(TranslationForm):
         return VoiceActivity(vad.threshold, vad.prefix_padding_ms, vad.silence_duration_ms)
 
 
-def _language(given: str, engine: Engine) -> str | None:
+def language_code(given: str, engine: Engine) -> str | None:
+    """The language that a client named, None for none. Raises UnsupportedOption."""
     if not given or given.lower() in engine.languages:
         return given.lower() or None
     raise UnsupportedOption("language", "Unknown language. Give an ISO 639-1 code such as fr, or nothing.")

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from whisper_api.errors import described
-from whisper_api.preload import Preload
+from whisper_api.preload import DiarizationCheck, Preload
 
 router = APIRouter(tags=["Health"])
 
@@ -18,6 +18,7 @@ class Health(BaseModel):
 class Ready(BaseModel):
     status: Literal["ready"] = "ready"
     model: str
+    diarization: DiarizationCheck | None = None
 
 
 @router.get("/health", summary="Is the process up?")
@@ -25,8 +26,13 @@ async def health() -> Health:
     return Health()
 
 
-@router.get("/ready", summary="Has the default model been loaded?", responses=described(503))
+@router.get(
+    "/ready",
+    summary="Has the default model been loaded?",
+    responses=described(503),
+    response_model_exclude_none=True,
+)
 async def ready(request: Request) -> Ready:
     preload: Preload = request.app.state.preload
     preload.check()
-    return Ready(model=request.app.state.engine.default_model)
+    return Ready(model=request.app.state.engine.default_model, diarization=preload.diarization_check)

@@ -40,4 +40,5 @@ def transcribe(
             duration=recording.seconds,
             engine_seconds=time.monotonic() - start,
             segments=segments,
+            timing=transcription.timing,
         )

@@ -20,7 +20,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from whisper_api.engine import Options, Transcript
 from whisper_api.errors import ApiError, Error
-from whisper_api.formats import Granularity, ResponseFormat, render
+from whisper_api.formats import Format, Granularity, render
 from whisper_api.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Order:
     """What a client asked for. `owner` is the client's name, None where nobody told it."""
 
     options: Options
-    response_format: ResponseFormat
+    response_format: Format
     granularities: Sequence[Granularity]
     request_id: str
     owner: str | None = None

@@ -110,7 +110,7 @@ class JobWorker:
 
     def _transcribe(self, job_id: str, order: Order) -> Transcript:
         heard = _reporting(lambda progress: self._jobs.advance(job_id, progress), lambda: self._go_on(job_id))
-        self._engine.fetch(order.options.model)
+        self._engine.prepare(order.options)
         audio = self._jobs.audio(job_id)
         pace = self._queue.in_the_background
         return inference.transcribe(self._engine, audio, order.options, self._max_seconds, heard, pace)

@@ -1,10 +1,15 @@
-"""Loads the default model while the rest of the server is imported and starts to listen."""
+"""Loads the default model while the rest of the server is imported and starts to listen.
+
+Meanwhile it looks whether diarization can work.
+"""
 
 import logging
 import threading
 
+from pydantic import BaseModel
+
 from whisper_api import json_log
-from whisper_api.engine import Engine, EngineError, ModelUnavailable
+from whisper_api.engine import Diarization, DiarizationUnavailable, Engine, EngineError, ModelUnavailable
 from whisper_api.settings import Settings
 
 # FastAPI is not imported here, nor by what is: importing it takes as long as loading a small model.
@@ -12,11 +17,20 @@ from whisper_api.settings import Settings
 _logger = logging.getLogger("whisper_api")
 
 
+class DiarizationCheck(BaseModel):
+    """Whether speakers could be told apart when the server started, and if not, why."""
+
+    available: bool
+    message: str | None = None
+
+
 class Preload:
     """The loading of an engine's default model, in a thread of its own."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, diarization: Diarization | None) -> None:
         self._engine = engine
+        self._diarization = diarization
+        self.diarization_check: DiarizationCheck | None = None
         self._failure: EngineError | None = None
         self._done = False
         # As a daemon: a download under way must not keep the process from stopping.
@@ -24,6 +38,8 @@ class Preload:
         self._thread.start()
 
     def _run(self) -> None:
+        checking = threading.Thread(target=self._check_diarization, name="diarization check", daemon=True)
+        checking.start()
         try:
             self._engine.fetch(self._engine.default_model)
             self._engine.load(self._engine.default_model)
@@ -31,11 +47,24 @@ class Preload:
             self._failure = error
             _logger.error("The default model %s was not loaded: %s", self._engine.default_model, error)
         else:
+            checking.join()
             self._done = True
             _logger.info("ready")
         # The thread stays. When the one that loaded a model has ended, CTranslate2 4.8.5 takes three times the
         # processor time for the same recording. Threads of executors, which load other models, do not end either.
         threading.Event().wait()
+
+    def _check_diarization(self) -> None:
+        if self._diarization is None:
+            return
+        try:
+            self._diarization.check()
+        except DiarizationUnavailable as error:
+            self.diarization_check = DiarizationCheck(available=False, message=str(error))
+            _logger.warning("diarization is unavailable: %s", error)
+        else:
+            self.diarization_check = DiarizationCheck(available=True)
+            _logger.info("diarization is available")
 
     def check(self) -> None:
         """Raises why the model is not loaded, ModelUnavailable while it still is being loaded."""
@@ -45,7 +74,7 @@ class Preload:
             raise ModelUnavailable("The model is being loaded.", retry_after=1)
 
 
-def begin(engine: Engine, settings: Settings) -> Preload:
+def begin(engine: Engine, settings: Settings, diarization: Diarization | None = None) -> Preload:
     """Begins to load the default model, and opens the log for what there is to say about it."""
     json_log.write_to_stdout(settings.log_level)
-    return Preload(engine)
+    return Preload(engine, diarization)

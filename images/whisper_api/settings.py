@@ -16,7 +16,8 @@ def _binary_unit(value: object) -> object:
     return f"{value}iB" if isinstance(value, str) and value[-1:] in tuple("kKmMgG") else value
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
+    """The parts of a text that commas separate; anything else as it is."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -41,7 +42,7 @@ class Settings(BaseSettings):
     """Largest request body, in bytes or with a unit (`500M`); above it the answer is 413."""
     audio_limit: PositiveFloat = 12 * 3600
     """Longest recording, in seconds; above it the answer is 413."""
-    allowed_models: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = []
+    allowed_models: Annotated[list[str], NoDecode, BeforeValidator(listed)] = []
     """Models that clients may have fetched from the hub, besides `WHISPER__MODEL`: ids or aliases, separated by
     commas, with `*` for any text (`small,Systran/*`). A path is a CTranslate2 model's folder, known by its name."""
     data_folder: Path = Path("/data")

@@ -8,7 +8,7 @@ from faster_whisper.tokenizer import _LANGUAGE_CODES
 from faster_whisper.transcribe import Segment as WhisperSegment
 
 from whisper_api import audio
-from whisper_api.engine import Download, Model, Options, Segment, Transcription, UnsupportedOption, Word
+from whisper_api.engine import Download, Model, Options, Segment, Timing, Transcription, UnsupportedOption, Word
 from whisper_api.settings import Settings
 from whisper_faster import speech
 from whisper_faster.loaded_models import LoadedModels
@@ -51,6 +51,9 @@ class FasterWhisperEngine:
     def fetch(self, model: str, progress: Callable[[Download], None] = lambda _: None) -> None:
         self._cache.fetch(model, progress)
 
+    def prepare(self, options: Options) -> None:
+        self._cache.fetch(options.model, lambda _: None)
+
     def load(self, model: str) -> None:
         with self._loaded.use(model):
             speech.prepare()
@@ -65,7 +68,8 @@ class FasterWhisperEngine:
         def understood(language: str) -> None:
             transcription.language = language
 
-        transcription = Transcription(options.language or "en", self._segments(recording, options, understood))
+        timing: Timing = "attention" if options.word_timestamps else "decoded"
+        transcription = Transcription(options.language or "en", self._segments(recording, options, understood), timing)
         return transcription
 
     def _segments(

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from whisper_api.app import create_app
@@ -17,10 +18,9 @@ from whisper_api.settings import Settings
 
 
 @contextmanager
-def serving(engine: ScriptedEngine, settings: Settings) -> Iterator[httpx.Client]:
-    config = uvicorn.Config(
-        create_app(engine, settings, title="test"), port=0, log_config=None, timeout_graceful_shutdown=1
-    )
+def serving(engine: ScriptedEngine, settings: Settings, app: FastAPI | None = None) -> Iterator[httpx.Client]:
+    app = app or create_app(engine, settings, title="test")
+    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -50,6 +50,7 @@ class ScriptedEngine:
         ]
         self.failure: Exception | None = None
         self.load_failure: EngineError | None = None
+        self.preparation_failure: EngineError | None = None
         self.go = threading.Event()
         self.go.set()
         self.asked: list[Options] = []
@@ -74,6 +75,11 @@ class ScriptedEngine:
         assert model == MODEL
         for download in self.downloads:
             progress(download)
+
+    def prepare(self, options: Options) -> None:
+        self.fetch(options.model)
+        if self.preparation_failure is not None:
+            raise self.preparation_failure
 
     def load(self, model: str) -> None:
         assert model == MODEL
