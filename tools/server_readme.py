@@ -1,70 +1,66 @@
-"""Writes the README of the faster-whisper server, whose table of settings is made from the settings class itself."""
+"""Writes the tables of settings in the servers' READMEs from the settings classes: `make docs`."""
 
 from __future__ import annotations
 
+import importlib
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parents[1]
-README = ROOT / "images" / "whisper_faster" / "README.md"
+IMAGES = Path(__file__).parents[1] / "images"
 
-_TEXT = """\
-# The faster-whisper server
+# The settings class of each server, as MODULE:CLASS.
+SETTINGS = {
+    "whisper_faster": "whisper_api.settings:Settings",
+    "whisperx": "whisperx_engine.settings:WhisperXSettings",
+}
 
-OpenAI's transcription API, served by faster-whisper (CTranslate2): `uvicorn server:app`. `/docs` describes every
-request; this page, what an operator has to know.
-
-- Requests: one inference at a time, a bounded number waiting (`429` with `Retry-After` above it). A client that goes
-  away frees the engine at its next segment.
-- Jobs: a request with `Prefer: respond-async` is answered `202` with the `Location` of a job, which is done when no
-  request runs or waits. Jobs survive a restart: one that was under way begins anew, at once after an orderly stop,
-  after 30 s otherwise. A client sees the jobs of the name that its proxy gives in `X-Remote-User`, all of them where
-  there is no such header: the proxy must always set it.
-- `GET /busy` says how much work a stop would cut short: `{"busy": 2, "requests": 1, "jobs": 1}`. `GET /metrics` is for
-  Prometheus.
-- Models: clients use those on the machine, and may have those fetched that the operator allows. `DELETE` unloads; with
-  `?files=true` it deletes the files of a model that could be fetched again. With `HF_HUB_OFFLINE=1` the hub is never
-  asked.
-- Memory: models are dropped, least recently used first, when another would not fit into the container's limit.
-  Recordings are decoded to the disk (115 MB an hour) and transcribed five minutes at a time, so that their length costs
-  no memory.
-- Several servers can share jobs: give them the same `WHISPER__JOB_STORE` on Redis, and the same `WHISPER__DATA_FOLDER`
-  on a shared volume. Whoever can write to that Redis can run code in the servers, for huey's messages are pickles: keep
-  it private.
-- GPU: `WHISPER__INFERENCE_DEVICE=cuda` on an image with CUDA 12's cuBLAS and cuDNN 9. No GPU was there to run it.
-
-## Settings
-
-Environment variables. `UVICORN_HOST`, `UVICORN_PORT` and the other `UVICORN_…` names are uvicorn's own, `HF_HOME`,
-`HF_ENDPOINT`, `HF_HUB_OFFLINE` and `HF_TOKEN` huggingface_hub's.
-
-| variable | default | meaning |
-|---|---|---|
-%s
-
-<!-- Written by `python -m tools.server_readme` from images/whisper_api/settings.py. -->
-"""
+_HEAD = "| variable | default | meaning |\n|---|---|---|\n"
 
 
-def readme() -> str:
-    """Return what the README has to be."""
-    sys.path.insert(0, str(ROOT / "images"))
-    from whisper_api.settings import Settings
+def path_of(server: str) -> Path:
+    """Return the path of a server's README."""
+    return IMAGES / server / "README.md"
 
+
+def readme(server: str) -> str:
+    """Return what the README of a server has to be: what it is, with the present table.
+
+    Raises:
+        ValueError: there is no table of settings in it.
+    """
+    text = path_of(server).read_text(encoding="utf-8")
+    written, found = re.subn(re.escape(_HEAD) + r"(\|.*\n)*", lambda _: _HEAD + "".join(_rows(SETTINGS[server])), text)
+    if found != 1:
+        raise ValueError(f"{path_of(server)} has {found} tables that begin with {_HEAD!r}, not one")
+    return written
+
+
+def _rows(settings: str) -> list[str]:
+    sys.path[:0] = [str(IMAGES), str(IMAGES / "whisperx")]
+    module, _, name = settings.partition(":")
     rows = []
-    for name, field in Settings.model_fields.items():
-        default = field.get_default()
-        shown = f"`{default}`" if default not in ("", []) else ""
-        description = " ".join((field.description or "").split()).replace("|", "\\|")
-        rows.append(f"| `WHISPER__{name.upper()}` | {shown} | {description} |")
-    return _TEXT % "\n".join(rows)
+    for field, info in getattr(importlib.import_module(module), name).model_fields.items():
+        description = " ".join((info.description or "").split()).replace("|", "\\|")
+        rows.append(f"| `WHISPER__{field.upper()}` | {_shown(info.get_default())} | {description} |\n")
+    return rows
+
+
+def _shown(default: Any) -> str:
+    """A default as it is written in the environment."""
+    if isinstance(default, (list, dict)):
+        default = ",".join(default)
+    return f"`{default}`" if default != "" else ""
 
 
 def main() -> None:
-    """Write the README unless it is right, and say so."""
-    if not README.exists() or README.read_text(encoding="utf-8") != readme():
-        README.write_text(readme(), encoding="utf-8")
-        print(f"written: {README.relative_to(ROOT)}")
+    """Write every README whose table is not right, and say which."""
+    for server in SETTINGS:
+        text = readme(server)
+        if path_of(server).read_text(encoding="utf-8") != text:
+            path_of(server).write_text(text, encoding="utf-8")
+            print(f"written: images/{server}/README.md")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,30 @@
+"""The WhisperX server: `uvicorn server:app`. Its start is a matter of what happens in which order."""
+# ruff: noqa: E402
+
+import gc
+
+# Modules stay as long as the process. To look for rubbish among them takes a tenth of the time that their import takes.
+gc.disable()
+
+from whisper_api import preload
+from whisperx_engine.engine import WhisperXEngine
+from whisperx_engine.settings import WhisperXSettings
+
+settings = WhisperXSettings()
+engine = WhisperXEngine(settings)
+preloading = preload.begin(engine, settings, engine.diarization)
+
+# FastAPI and the routes, while the model is loaded.
+from whisper_api import speaker_transcriptions, translations
+from whisper_api.app import create_app
+
+app = create_app(
+    engine,
+    settings,
+    title="WhisperX",
+    audio=(speaker_transcriptions.router, translations.router),
+    preloading=preloading,
+)
+
+gc.freeze()
+gc.enable()

@@ -1,0 +1,145 @@
+"""Exact times of words: WhisperX aligns the text with the sound, with a wav2vec 2.0 model for the language."""
+
+import ast
+import importlib.resources
+import logging
+import os
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from whisper_api import cgroup
+from whisper_api.audio import Recording
+from whisper_api.engine import Segment, Word
+from whisperx_engine.settings import WhisperXSettings
+from whisperx_engine.torch_models import TorchModels, device
+
+_logger = logging.getLogger("whisper_api")
+
+# torch, torchaudio, transformers and whisperx are imported where they are used: see diarization.py.
+
+# Sound on either side of a segment, whose own times are wrong by so much.
+_MARGIN_SECONDS = 0.2
+
+# How long a model that could not be had is not asked for again.
+_REMEMBERED_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class AlignModel:
+    """What WhisperX needs to align a language: a wav2vec 2.0 model and what WhisperX knows of it."""
+
+    model: Any
+    metadata: dict[str, Any]
+    device: str
+
+
+class Alignment:
+    """The alignment models that the operator chose, by language."""
+
+    def __init__(self, settings: WhisperXSettings) -> None:
+        self._settings = settings
+        self._models = TorchModels(settings.ttl)
+        self._missing_until: dict[str, float] = {}
+
+    def loaded(self) -> Collection[str]:
+        return self._models.names()
+
+    @contextmanager
+    def model(self, language: str) -> Iterator[AlignModel | None]:
+        """The model of a language, fetched and loaded if it has to be; None where none can be had."""
+        name = self._settings.align_models.get(language)
+        if name == "":
+            name = _whisperx_models().get(language)
+        if name is None or not _may_be_had(name) or self._missing_until.get(name, 0) > time.monotonic():
+            yield None
+            return
+        # Loading and using are apart: what goes wrong while the model is used is not for this to hide.
+        with ExitStack() as using:
+            try:
+                loaded = using.enter_context(self._models.use(name, lambda: self._load(language, name)))
+            except Exception as error:  # whatever hubs, files and torch raise: attention will do
+                _logger.warning("no alignment for %s, %s cannot be had: %s", language, name, error)
+                self._missing_until[name] = time.monotonic() + _REMEMBERED_SECONDS
+                loaded = None
+            yield loaded
+
+    def _load(self, language: str, name: str) -> AlignModel:
+        import torch
+        from whisperx.alignment import load_align_model
+
+        torch.set_num_threads(self._settings.cpu_threads or cgroup.cpu_threads())
+        where = device(self._settings)
+        model, metadata = load_align_model(language, where, model_name=name)
+        return AlignModel(model, metadata, where)
+
+
+def aligned(segment: Segment, recording: Recording, model: AlignModel) -> Segment:
+    """The segment with exact times; as it is where WhisperX cannot align it, or would lose some of its text."""
+    from whisperx.alignment import align
+
+    start = max(0.0, segment.start - _MARGIN_SECONDS)
+    samples = recording.samples(start, segment.end + _MARGIN_SECONDS)
+    transcript = [{"start": 0.0, "end": len(samples) / 16_000, "text": segment.text}]
+    try:
+        found = align(transcript, model.model, model.metadata, samples, model.device)
+    except (RuntimeError, ValueError, IndexError) as error:  # a model's own shortest input, for one
+        _logger.warning("a segment of %.1f s cannot be aligned: %s", segment.end - segment.start, error)
+        return segment
+    words = _timed([word for part in found["segments"] for word in part["words"]], start)
+    if words is None or _letters(word.word for word in words) != _letters([segment.text]):
+        return segment
+    return replace(segment, start=words[0].start, end=words[-1].end, words=words)
+
+
+def _timed(words: Sequence[dict[str, Any]], start: float) -> list[Word] | None:
+    """WhisperX's words in the recording's time, None when some have no time."""
+    if not words or not all("start" in word and "end" in word for word in words):
+        return None
+    return [
+        Word(
+            start=round(start + float(word["start"]), 3),
+            end=round(start + float(word["end"]), 3),
+            word=f" {word['word']}",
+            probability=float(word.get("score", 0.0)),
+        )
+        for word in words
+    ]
+
+
+def _letters(texts: Any) -> str:
+    return "".join("".join(texts).split())
+
+
+def _may_be_had(name: str) -> bool:
+    """Whether trying to load a model has a chance; torch is not needed to tell."""
+    if name.startswith("/"):
+        return Path(name).is_dir()
+    import huggingface_hub
+
+    if not huggingface_hub.is_offline_mode():
+        return True
+    if "/" in name:
+        return isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json"), str)
+    return any(_torch_checkpoints().glob("*.pt*"))
+
+
+def _torch_checkpoints() -> Path:
+    """Where torchaudio keeps what it fetched: torch.hub's folder."""
+    return Path(os.environ.get("TORCH_HOME", "~/.cache/torch")).expanduser() / "hub" / "checkpoints"
+
+
+@cache
+def _whisperx_models() -> dict[str, str]:
+    """WhisperX's own model of each language. Read from its source, for importing it would import torch."""
+    source = importlib.resources.files("whisperx").joinpath("alignment.py").read_text(encoding="utf-8")
+    models: dict[str, str] = {}
+    for statement in ast.parse(source).body:
+        match statement:
+            case ast.Assign([ast.Name("DEFAULT_ALIGN_MODELS_HF" | "DEFAULT_ALIGN_MODELS_TORCH")], table):
+                models |= ast.literal_eval(table)
+    return models

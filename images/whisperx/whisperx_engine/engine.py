@@ -1,0 +1,103 @@
+"""WhisperX behind the `Engine` protocol: faster-whisper's text, WhisperX's alignment and diarization.
+
+faster-whisper is what WhisperX transcribes with, too. It is driven directly, with Silero's voice activity detection, so
+that torch is neither imported nor loaded before a request needs it.
+"""
+
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from itertools import chain
+
+from whisper_api.audio import Recording
+from whisper_api.engine import Download, Model, Options, Segment, Transcription
+from whisper_faster.engine import FasterWhisperEngine
+from whisperx_engine.alignment import Alignment, aligned
+from whisperx_engine.diarization import Diarization, speaker_turns
+from whisperx_engine.settings import WhisperXSettings
+from whisperx_engine.speakers import at_turns, by_speaker
+
+
+class WhisperXEngine:
+    """Whisper models of a Hugging Face cache, and what WhisperX adds to their text."""
+
+    def __init__(self, settings: WhisperXSettings) -> None:
+        self._whisper = FasterWhisperEngine(settings)
+        self._alignment = Alignment(settings)
+        self.diarization = Diarization(settings)
+
+    @property
+    def default_model(self) -> str:
+        return self._whisper.default_model
+
+    @property
+    def languages(self) -> Collection[str]:
+        return self._whisper.languages
+
+    def resolve(self, name: str) -> str:
+        return self._whisper.resolve(name)
+
+    def models(self) -> Sequence[Model]:
+        return self._whisper.models()
+
+    def loaded(self) -> Collection[str]:
+        return [*self._whisper.loaded(), *self._alignment.loaded(), *self.diarization.loaded()]
+
+    def fetch(self, model: str, progress: Callable[[Download], None] = lambda _: None) -> None:
+        self._whisper.fetch(model, progress)
+
+    def prepare(self, options: Options) -> None:
+        if options.speakers is not None:
+            self.diarization.check()
+        self._whisper.prepare(options)
+        if _aligns(options) and options.language is not None:
+            with self._alignment.model(options.language):
+                pass
+
+    def load(self, model: str) -> None:
+        self._whisper.load(model)
+
+    def unload(self, model: str) -> bool:
+        return self._whisper.unload(model)
+
+    def delete(self, model: str) -> None:
+        self._whisper.delete(model)
+
+    def transcribe(self, recording: Recording, options: Options) -> Transcription:
+        # Speakers change between words, and a segment that cannot be aligned keeps the times that it has.
+        words = options.word_timestamps or options.align or options.speakers is not None
+        whispered = self._whisper.transcribe(recording, replace(options, word_timestamps=words))
+        transcription = Transcription(whispered.language, whispered.segments, whispered.timing)
+        transcription.segments = self._completed(recording, options, whispered, transcription)
+        return transcription
+
+    def _completed(
+        self, recording: Recording, options: Options, whispered: Transcription, transcription: Transcription
+    ) -> Generator[Segment, None, None]:
+        """The segments with exact times and speakers. Says of `transcription` what becomes known on the way."""
+        with ExitStack() as using:
+            using.enter_context(closing(whispered.segments))
+            # First of all: what keeps speakers from being told apart must not show after minutes of work.
+            pipeline = options.speakers and using.enter_context(self.diarization.pipeline())
+            segments = iter(whispered.segments)
+            first = next(segments, None)
+            transcription.language = whispered.language
+            if first is None:
+                return
+            found: Iterable[Segment] = chain([first], segments)
+            if _aligns(options):
+                model = using.enter_context(self._alignment.model(whispered.language))
+                if model is not None:
+                    transcription.timing = "aligned"
+                    found = (aligned(segment, recording, model) for segment in found)
+            # Only now, for where nobody speaks there is nobody to be told apart.
+            if options.speakers is not None:
+                turns = speaker_turns(pipeline, recording, options.speakers)
+                found = at_turns((part for segment in found for part in by_speaker(segment, turns)), turns)
+            for number, segment in enumerate(found):
+                yield replace(segment, id=number)
+
+
+def _aligns(options: Options) -> bool:
+    """A translation says other words than the sound does."""
+    return options.align and options.task == "transcribe"
