@@ -57,9 +57,9 @@ def changed_files(server: str) -> set[str]:
     return {line[2:] for line in lines if not line[2:].startswith(ANSIBLE_OWN)}
 
 
-def deploy(inventory: Path, variables: Mapping[str, Any]) -> str:
+def deploy(inventory: Path, variables: Mapping[str, Any], *options: str) -> str:
     """Run site.yml and return all it printed, as one line; it must fail."""
-    done = run("ansible-playbook", "site.yml", "-i", str(inventory), "--extra-vars", json.dumps(variables))
+    done = run("ansible-playbook", "site.yml", "-i", str(inventory), "--extra-vars", json.dumps(variables), *options)
     printed = " ".join((done.stdout + done.stderr).split())
     assert done.returncode != 0, printed
     return printed
@@ -74,6 +74,7 @@ class Case:
     words: list[str] = field(default_factory=list)
 
 
+WRONG_TOKEN = "hf-of-somebody"
 AUTOSTARTED = {"host": "a.example.com", "compose_dir": "/opt/a", "containers": ["a"], "proxy_port": 8001}
 
 CASES = [
@@ -125,6 +126,32 @@ CASES = [
         {"whisper_faster_models_folder": "/nowhere"},
         ["whisper_faster_models_folder", "/nowhere", "hf download"],
     ),
+    Case("a model of WhisperX that is none", {"whisperx_model": "huge"}, ["whisperx_model", "large-v2", "'huge'"]),
+    Case(
+        "a language that is none",
+        {"whisperx_alignment_languages": ["French"]},
+        ["whisperx_alignment_languages", "'French'"],
+    ),
+    Case(
+        "a diarization model that is none",
+        {"whisperx_diarize_model": "community-1"},
+        ["whisperx_diarize_model", "pyannote/speaker-diarization-community-1", "absolute path"],
+    ),
+    Case(
+        "a diarization pipeline that is not there",
+        {"whisperx_diarize_model": "/nowhere"},
+        ["whisperx_diarize_model: /nowhere/config.yaml does not exist"],
+    ),
+    Case(
+        "wheels that are not there",
+        {"whisperx_wheels_folder": "/nowhere"},
+        ["whisperx_wheels_folder: /nowhere does not exist", "pip download"],
+    ),
+    Case(
+        "a token that is none",
+        {"whisperx_hf_token": WRONG_TOKEN},
+        ["whisperx_hf_token", "begin with hf_", "https://huggingface.co/settings/tokens"],
+    ),
     Case(
         "an image archive that is not there",
         {"docker_image_archives": [{"name": "python:3.11-slim", "src": "/nowhere.tar"}]},
@@ -169,8 +196,28 @@ def test_wrong_variables(inventory: Path, server: str, case: Case) -> None:
     assert changed_files(server) == before
 
 
+def test_a_token_is_never_printed(inventory: Path) -> None:
+    """Neither when it is refused nor when something else is, however much Ansible is asked to say."""
+    for token, refused in (
+        (WRONG_TOKEN, "begin with hf_"),
+        ("hf_0123456789abcdef", "verify_recording is /nowhere.wav"),
+    ):
+        (inventory / "host_vars" / HOST / "token.yml").write_text(json.dumps({"whisperx_hf_token": token}))
+        printed = deploy(inventory, {"verify_recording": "/nowhere.wav"}, "-vvv")
+        assert refused in printed
+        assert token not in printed
+
+
+def test_diarization_without_a_token_is_said_and_refuses_nothing(inventory: Path) -> None:
+    printed = deploy(inventory, {"verify_recording": "/nowhere.wav"})
+    assert "WARNING: srv1.example.com gets WhisperX without diarization" in printed
+    assert "https://huggingface.co/pyannote/speaker-diarization-community-1" in printed
+    assert "verify_recording is /nowhere.wav" in printed, "the check after it failed, as it was meant to"
+
+
 @pytest.mark.parametrize(
-    ("port", "program"), [(443, "nginx"), (80, "nginx"), (8001, "whisper_faster_port"), (8890, "autostart_port")]
+    ("port", "program"),
+    [(443, "nginx"), (80, "nginx"), (8001, "whisper_faster_port"), (8002, "whisperx_port"), (8890, "autostart_port")],
 )
 def test_a_taken_port(inventory: Path, server: str, port: int, program: str) -> None:
     listen = f"import socket, time; s = socket.create_server(('', {port})); print('up', flush=True); time.sleep(60)"

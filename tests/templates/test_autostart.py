@@ -1,17 +1,12 @@
 """What the daemon is configured with, and how systemd runs it."""
 
 import configparser
-import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-from ansible.parsing.dataloader import DataLoader
-
 from docker_autostart.configuration import Configuration, parse_configuration
-from tests.templates.conftest import Evaluate, Render
+from tests.templates.conftest import Render
 
-ROOT = Path(__file__).parents[2]
 MINIMAL = {
     "host": "whisper.example.com",
     "compose_dir": "/opt/whisper-faster",
@@ -95,32 +90,3 @@ def test_the_daemon_is_confined_and_outlives_the_engine(render: Render) -> None:
     assert service["Service"]["CapabilityBoundingSet"] == ""
     assert service["Service"]["ProtectSystem"] == "strict"
     assert "docker.service" not in service["Unit"]["Requires"]
-
-
-@pytest.fixture
-def wiring() -> dict[str, Any]:
-    """`group_vars/all`, of a host that an inventory says nothing of."""
-    variables: dict[str, Any] = DataLoader().load_from_file(
-        str(ROOT / "group_vars/all/main.yml"), trusted_as_template=True
-    )
-    return variables | {"inventory_hostname": "example.com", "inventory_dir": "/inventory"}
-
-
-def test_the_site_wires_the_service_of_the_guide(render: Render, wiring: dict[str, Any]) -> None:
-    document = json.loads(render("autostart", "config.json.j2", **wiring))
-    assert document["services"] == {
-        "whisper.example.com": {
-            "name": "Whisper API (faster-whisper)",
-            "composeDir": "/opt/whisper-faster",
-            "containers": ["faster-whisper"],
-            "proxyPort": 8001,
-            "busyPath": "/busy",
-        }
-    }
-
-
-@pytest.mark.parametrize(("longest", "expected"), [(30, 600), (600, 660)])
-def test_nginx_waits_longer_than_the_daemon(
-    evaluate: Evaluate, wiring: dict[str, Any], longest: int, expected: int
-) -> None:
-    assert evaluate("nginx", "nginx_proxy_read_timeout", **wiring, autostart_start_timeout=longest) == expected

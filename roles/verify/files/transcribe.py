@@ -1,7 +1,8 @@
 """Sends a recording to a transcription service and prints a line of JSON: {"status", "answer", "text", "seconds", …}.
 
 ``status`` is the HTTP status, 0 when there was no answer at all; ``answer`` the body, or why there was none; ``text``
-the transcript; ``duration`` the recording's length in seconds; ``seconds`` the time from request to answer.
+the transcript; ``speakers`` who speaks, in the order of the segments; ``duration`` the recording's length in seconds;
+``seconds`` the time from request to answer.
 
 A program of its own, because ansible.builtin.uri sends files in base64, which servers of `multipart/form-data` do not
 decode (RFC 7578, section 4.7). The API key comes on standard input, where no list of processes shows it.
@@ -22,12 +23,13 @@ def main() -> None:
     parser.add_argument("recording", type=Path, help="an audio file")
     parser.add_argument("--ca-file", default=True, help="certificate authority to trust instead of the system's")
     parser.add_argument("--language", help="ISO 639-1; without it the service detects the language")
+    parser.add_argument("--diarize", action="store_true", help="ask who speaks")
     arguments = parser.parse_args()
-    form = {"model": "whisper-1", "response_format": "verbose_json"}
+    form = {"model": "whisper-1", "response_format": "diarized_json" if arguments.diarize else "verbose_json"}
     if arguments.language:
         form["language"] = arguments.language
     start = time.monotonic()
-    result: dict[str, object] = {"status": 0, "text": "", "duration": 0.0}
+    result: dict[str, object] = {"status": 0, "text": "", "speakers": [], "duration": 0.0}
     try:
         with arguments.recording.open("rb") as file:
             answer = requests.post(
@@ -44,7 +46,8 @@ def main() -> None:
         result |= {"status": answer.status_code, "answer": answer.text}
         if answer.ok:
             transcript = answer.json()
-            result |= {"text": transcript["text"], "duration": transcript["duration"]}
+            speakers = [segment["speaker"] for segment in transcript["segments"]] if arguments.diarize else []
+            result |= {"text": transcript["text"], "speakers": speakers, "duration": transcript["duration"]}
     json.dump(result | {"seconds": round(time.monotonic() - start, 2)}, sys.stdout)
 
 

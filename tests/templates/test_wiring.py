@@ -1,0 +1,101 @@
+"""`group_vars/all`: what one role makes and another one uses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+
+from tests.templates.conftest import Evaluate, Render
+
+ROOT = Path(__file__).parents[2]
+FASTER_WHISPER = "whisper.example.com"
+WHISPERX = "whisperx.example.com"
+
+
+@pytest.fixture
+def wiring() -> dict[str, Any]:
+    """`group_vars/all`, of a host that an inventory says nothing of."""
+    variables: dict[str, Any] = DataLoader().load_from_file(
+        str(ROOT / "group_vars/all/main.yml"), trusted_as_template=True
+    )
+    return variables | {"inventory_hostname": "example.com", "inventory_dir": "/inventory"}
+
+
+def test_the_daemon_knows_the_services_of_the_guide(render: Render, wiring: dict[str, Any]) -> None:
+    document = json.loads(render("autostart", "config.json.j2", **wiring))
+    assert document["services"] == {
+        FASTER_WHISPER: {
+            "name": "Whisper API (faster-whisper)",
+            "composeDir": "/opt/whisper-faster",
+            "containers": ["faster-whisper"],
+            "proxyPort": 8001,
+            "busyPath": "/busy",
+            "memoryMb": 2048,
+        },
+        WHISPERX: {
+            "name": "WhisperX API (with diarization)",
+            "composeDir": "/opt/whisperx",
+            "containers": ["whisperx"],
+            "proxyPort": 8002,
+            "busyPath": "/busy",
+            "memoryMb": 2048,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, [FASTER_WHISPER, WHISPERX]),
+        ({"whisperx_state": "absent"}, [FASTER_WHISPER]),
+        ({"whisper_faster_state": "absent"}, [WHISPERX]),
+    ],
+)
+def test_a_service_that_is_not_on_the_host_has_nothing_there(
+    evaluate: Evaluate, wiring: dict[str, Any], variables: dict[str, Any], expected: list[str]
+) -> None:
+    known = wiring | variables
+    assert [service["host"] for service in evaluate("autostart", "autostart_services", **known)] == expected
+    assert evaluate("certificates", "certificates_names", **known) == expected
+    assert [site["name"] for site in evaluate("nginx", "nginx_sites", **known)] == expected
+    assert [service["url"] for service in evaluate("verify", "verify_services", **known)] == [
+        f"https://{name}" for name in expected
+    ]
+
+
+def test_sites_lead_to_the_daemon_with_a_certificate_each(evaluate: Evaluate, wiring: dict[str, Any]) -> None:
+    assert evaluate("nginx", "nginx_sites", **wiring) == [
+        {"name": name, "upstream": "127.0.0.1:8890", "certificate": f"/etc/ssl/whisper-services/{name}"}
+        for name in (FASTER_WHISPER, WHISPERX)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variables", "diarize"),
+    [
+        ({}, False),
+        ({"whisperx_hf_token": "hf_abc"}, True),
+        ({"whisperx_diarize_model": "/models/diarization"}, True),
+        ({"whisperx_diarize_model": "acme/diarization"}, False),
+        ({"whisperx_diarize_model": "", "whisperx_hf_token": "hf_abc"}, False),
+    ],
+)
+def test_speakers_are_asked_for_where_they_can_be_told(
+    evaluate: Evaluate, wiring: dict[str, Any], variables: dict[str, Any], diarize: bool
+) -> None:
+    services = evaluate("verify", "verify_services", **wiring, **variables)
+    assert [service["diarize"] for service in services] == [False, diarize]
+
+
+def test_memory_is_the_limit_of_the_container(evaluate: Evaluate, wiring: dict[str, Any]) -> None:
+    services = evaluate("autostart", "autostart_services", **wiring, whisper_faster_memory="900m", whisperx_memory="3G")
+    assert [service["memory_mb"] for service in services] == [900, 3072]
+
+
+@pytest.mark.parametrize(("longest", "expected"), [(30, 600), (600, 660)])
+def test_nginx_waits_longer_than_the_daemon(
+    evaluate: Evaluate, wiring: dict[str, Any], longest: int, expected: int
+) -> None:
+    assert evaluate("nginx", "nginx_proxy_read_timeout", **wiring, autostart_start_timeout=longest) == expected
