@@ -37,7 +37,7 @@ host: tools ## Add an inventory with secrets of its own: make host NAME=srv1.exa
 
 ## Tools
 
-.PHONY: tools dev-tools engine images models
+.PHONY: tools dev-tools engine images models wheels
 tools: .venv/ansible.stamp ## Install what a deployment needs into .venv
 
 dev-tools: .venv/dev.stamp ## Install what tests and linters need into .venv
@@ -59,6 +59,9 @@ images: engine ## Make the images of the test bed: a bare VPS, and the base of t
 models: tools ## Fetch the models and the recordings of demo and tests
 	python testbed/models.py
 
+wheels: tools ## Fetch PyTorch for the image of WhisperX in demo and tests
+	testbed/wheels
+
 ## Tests
 
 .PHONY: test test-unit test-templates test-preflight test-api test-browser test-whisperx molecule bench
@@ -74,7 +77,7 @@ test-templates: dev-tools ## Render the roles' templates, without a host
 test-preflight: dev-tools images ## What is refused before anything on a host changes
 	pytest tests/preflight
 
-molecule: dev-tools images models ## One Molecule scenario: make molecule S=default
+molecule: dev-tools images models wheels ## One Molecule scenario: make molecule S=default
 	molecule test --scenario-name $(or $(S),default)
 
 test-api: dev-tools .demo/env ## The public API of the running demo

@@ -1,16 +1,22 @@
-"""Sends a recording through the demo's public endpoint and shows what a user gets."""
+"""Sends recordings through the demo's public endpoints and shows what a user gets: what was said, and who said it."""
 
 import json
 import shlex
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import requests
 
 ROOT = Path(__file__).parents[1]
 SPEECH = ROOT / ".cache/speech"
 RECORDING = SPEECH / "librivox/sense_and_sensibility_01_austen_64kb-0870.wav"
+CONVERSATION = SPEECH / "pyannote/sample.wav"
+
+
+class Refused(Exception):
+    """A service did not answer 200; the message has what it answered."""
 
 
 def read_env(path: Path) -> dict[str, str]:
@@ -19,42 +25,65 @@ def read_env(path: Path) -> dict[str, str]:
     return {name: "".join(shlex.split(value)) for name, _, value in (line.partition("=") for line in lines)}
 
 
-def reference_of(recording: Path) -> str:
-    """Return the reference transcript of a recording in .cache/speech."""
-    entries = json.loads((SPEECH / "speech.json").read_text())
-    return next(str(entry["text"]) for entry in entries if SPEECH / entry["file"] == recording)
+def entry_of(recording: Path) -> dict[str, Any]:
+    """Return what speech.json has on a recording in .cache/speech."""
+    entries: list[dict[str, Any]] = json.loads((SPEECH / "speech.json").read_text())
+    return next(entry for entry in entries if SPEECH / entry["file"] == recording)
 
 
-def main() -> int:
-    env = read_env(ROOT / ".demo/env")
-    url = f"{env['WHISPER_URL']}/v1/audio/transcriptions"
+def send(env: dict[str, str], url: str, recording: Path, form: dict[str, str]) -> dict[str, Any]:
+    """Send a recording, print what comes back, and return it.
+
+    Raises:
+        Refused: the answer was not 200.
+    """
+    entry = entry_of(recording)
+    print(f"\n  {recording.relative_to(ROOT)}, {entry['seconds']:.1f} s, to {url}\n", flush=True)
     start = time.monotonic()
-    with RECORDING.open("rb") as file:
+    with recording.open("rb") as file:
         answer = requests.post(
             url,
             headers={"Authorization": f"Bearer {env['API_KEY']}"},
             files={"file": file},
-            data={"model": "whisper-1", "response_format": "verbose_json"},
+            data=form,
             verify=env["CA_FILE"],
             timeout=600,
         )
     wall = time.monotonic() - start
     if answer.status_code != requests.codes.ok:
-        print(f"{url} answered {answer.status_code}: {answer.text}", file=sys.stderr)
-        return 1
-    transcript = answer.json()
-    shown = RECORDING.relative_to(ROOT)
-
-    print(f"\n  {shown}: {transcript['duration']:.1f} s, language {transcript['language']}\n")
+        raise Refused(f"{url} answered {answer.status_code}: {answer.text}")
+    transcript: dict[str, Any] = answer.json()
     for segment in transcript["segments"]:
-        print(f"  {segment['start']:6.2f} to {segment['end']:6.2f} s  {segment['text'].strip()}")
-    print(f"\n  what was read: {reference_of(RECORDING)}")
-    print(f"\n  {wall:.1f} s from request to answer: {transcript['duration'] / wall:.1f} times real time\n")
-    print(f"  In a browser (user {env['BASIC_USER']}, password in .demo/env): {env['WHISPER_URL']}/docs\n")
+        speaker = f"{segment['speaker']}: " if "speaker" in segment else ""
+        print(f"  {segment['start']:6.2f} to {segment['end']:6.2f} s  {speaker}{segment['text'].strip()}")
+    print(f"\n  {wall:.1f} s from request to answer: {entry['seconds'] / wall:.1f} times real time", flush=True)
+    return transcript
+
+
+def main() -> int:
+    env = read_env(ROOT / ".demo/env")
+    try:
+        send(
+            env,
+            f"{env['WHISPER_URL']}/v1/audio/transcriptions",
+            RECORDING,
+            {"model": "whisper-1", "response_format": "verbose_json"},
+        )
+        print(f"  what was read: {entry_of(RECORDING)['text']}")
+        send(env, f"{env['WHISPERX_URL']}/transcribe", CONVERSATION, {"language": "en", "diarize": "true"})
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        return 1
+
+    print(f"\n  In a browser (user {env['BASIC_USER']}, password in .demo/env):\n")
+    print(f"    {env['WHISPER_URL']}/docs")
+    print(f"    {env['WHISPERX_URL']}/docs\n")
     print("  From a shell:\n")
     print("    . .demo/env")
     print('    curl --cacert "$CA_FILE" -H "Authorization: Bearer $API_KEY" \\')
-    print(f'      -F file=@{shown} -F model=whisper-1 "$WHISPER_URL/v1/audio/transcriptions"\n')
+    print(f'      -F file=@{RECORDING.relative_to(ROOT)} -F model=whisper-1 "$WHISPER_URL/v1/audio/transcriptions"')
+    print('    curl --cacert "$CA_FILE" -H "Authorization: Bearer $API_KEY" \\')
+    print(f'      -F file=@{CONVERSATION.relative_to(ROOT)} -F diarize=true "$WHISPERX_URL/transcribe"\n')
     print("  Remove it all: make demo-down")
     return 0
 

@@ -133,6 +133,11 @@ CASES = [
         ["whisperx_alignment_languages", "'French'"],
     ),
     Case(
+        "alignment models that a folder cannot have",
+        {"whisperx_models_folder": "/nowhere", "whisperx_alignment_languages": ["en", "fr", "pt=acme/pt"]},
+        ["whisperx_models_folder", "en and fr", "fr=ORGANISATION/NAME"],
+    ),
+    Case(
         "a diarization model that is none",
         {"whisperx_diarize_model": "community-1"},
         ["whisperx_diarize_model", "pyannote/speaker-diarization-community-1", "absolute path"],

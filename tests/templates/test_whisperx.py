@@ -84,7 +84,7 @@ def test_wheels_are_part_of_the_build_context(evaluate: Evaluate) -> None:
         description = evaluate("whisperx", "__whisperx_description", **variables)
         return {folder.get("dest", ""): Path(folder["src"]).name for folder in description["context"]}
 
-    assert folders() == {"": "whisperx", "whisper_api": "whisper_api"}
+    assert folders() == {"": "whisperx", "whisper_api": "whisper_api", "whisper_faster": "whisper_faster"}
     assert folders(whisperx_wheels_folder="/srv/wheels") == folders() | {"wheels": "wheels"}
 
 
@@ -105,6 +105,7 @@ def test_a_mirror_or_a_folder_of_models(compose_file: Any) -> None:
         ({"whisperx_models_folder": "/srv/models"}, ["Systran/faster-whisper-base", DIARIZATION]),
         ({"whisperx_hf_token": TOKEN, "whisperx_diarize_model": ""}, ["Systran/faster-whisper-base"]),
         ({"whisperx_diarize_model": "/srv/diarization"}, ["Systran/faster-whisper-base"]),
+        ({"whisperx_alignment_languages": ["en", "pt=acme/pt"]}, ["Systran/faster-whisper-base", "acme/pt"]),
     ],
 )
 def test_what_is_fetched(evaluate: Evaluate, variables: dict[str, Any], expected: list[str]) -> None:
@@ -123,6 +124,15 @@ def test_what_is_fetched(evaluate: Evaluate, variables: dict[str, Any], expected
 def test_how_the_server_knows_the_diarization_model(compose_file: Any, variables: dict[str, Any], known: str) -> None:
     environment = compose_file(**variables)["services"]["whisperx"]["environment"]
     assert environment["WHISPER__DIARIZE_MODEL"] == known
+
+
+def test_the_server_knows_the_languages_to_align_and_the_models_to_allow(compose_file: Any) -> None:
+    environment = compose_file(
+        whisperx_alignment_languages=["fr", "pt=acme/pt"], whisperx_allowed_models=["small", "acme/*"]
+    )["services"]["whisperx"]["environment"]
+    assert environment["WHISPER__ALIGN_MODELS"] == "fr,pt=acme/pt"
+    assert environment["WHISPER__ALLOWED_MODELS"] == "small,acme/*"
+    assert environment["TORCH_HOME"] == "/cache/huggingface/torch"
 
 
 @pytest.mark.parametrize(
