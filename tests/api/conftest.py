@@ -20,6 +20,7 @@ class Demo:
     """What .demo/env says."""
 
     url: str
+    whisperx_url: str
     user: str
     password: str
     key: str
@@ -44,6 +45,7 @@ class Recording:
 def demo() -> Demo:
     return Demo(
         url=os.environ["WHISPER_URL"],
+        whisperx_url=os.environ["WHISPERX_URL"],
         user=os.environ["BASIC_USER"],
         password=os.environ["BASIC_PASSWORD"],
         key=os.environ["API_KEY"],
