@@ -60,7 +60,7 @@ models: tools ## Fetch the models and the recordings of demo and tests
 	python testbed/models.py
 
 wheels: tools ## Fetch PyTorch for the image of WhisperX in demo and tests
-	testbed/wheels
+	python testbed/wheels.py
 
 ## Tests
 

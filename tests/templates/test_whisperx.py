@@ -75,7 +75,7 @@ def test_the_token_is_a_file_and_nowhere_else(compose_file: Any, evaluate: Evalu
 def test_torch_comes_from_the_index_for_the_device(compose_file: Any, device: str) -> None:
     service = compose_file(whisperx_device=device)["services"]["whisperx"]
     assert service["build"]["args"]["BASE_IMAGE"] == "python:3.11-slim"
-    assert service["build"]["args"]["TORCH_INDEX"].rpartition("/")[2].startswith(device[:2])
+    assert service["build"]["args"]["TORCH_INDEX_URL"].rpartition("/")[2].startswith(device[:2])
     assert ("deploy" in service) == (device == "cuda")
 
 
