@@ -17,6 +17,7 @@ import zipfile
 from pathlib import Path
 
 WHEELS = Path(__file__).resolve().parents[1] / ".cache" / "wheels"
+TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 TORCH = "torch==2.13.0+cpu"
 TORCHAUDIO = "torchaudio==2.11.0"
 
@@ -29,13 +30,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=WHEELS) as folder:
         for requirement in (TORCH, TORCHAUDIO):
             print(f"wheels: fetching {requirement}", flush=True)
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-            command += ["--python-version", "3.11", "--dest", folder, requirement]
-            done = subprocess.run(command, check=False)
-            if done.returncode != 0:
+            # PyTorch's index is asked last: pip may be configured with all that this machine reaches.
+            if not (download(requirement, folder) or download(requirement, folder, "--index-url", TORCH_INDEX)):
                 print(
-                    f"wheels: pip cannot find {requirement}. It has to be in its index, or in a folder that "
-                    f"PIP_FIND_LINKS names; or put the wheels of torch and torchaudio into {WHEELS} yourself.",
+                    f"wheels: pip finds {requirement} neither where it is configured to look nor at {TORCH_INDEX}. "
+                    f"Name a folder of wheels with PIP_FIND_LINKS, or put those of torch and torchaudio into {WHEELS}.",
                     file=sys.stderr,
                 )
                 return 1
@@ -46,6 +45,13 @@ def main() -> int:
                 wheel.rename(WHEELS / wheel.name)
     print(f"wheels: in {WHEELS}")
     return 0
+
+
+def download(requirement: str, folder: str, *options: str) -> bool:
+    """Have pip put a wheel into the folder; return whether it could."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    command += ["--python-version", "3.11", "--dest", folder, *options, requirement]
+    return subprocess.run(command, check=False).returncode == 0
 
 
 def without_extensions(wheel: Path, target: Path) -> None:
