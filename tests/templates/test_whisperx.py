@@ -140,3 +140,8 @@ def test_the_server_knows_the_languages_to_align_and_the_models_to_allow(compose
 )
 def test_what_can_be_a_token(evaluate: Evaluate, token: str, possible: bool) -> None:
     assert evaluate("whisperx", "__whisperx_token_is_possible", whisperx_hf_token=token) is possible
+
+
+def test_the_file_for_people_is_the_one_of_the_guide(render: Render) -> None:
+    lines = render("whisperx", "env.j2", whisperx_hf_token=TOKEN).splitlines()
+    assert [line for line in lines if line and not line.startswith("#")] == [f"HF_TOKEN={TOKEN}"]
