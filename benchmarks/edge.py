@@ -34,7 +34,10 @@ def say(text: str) -> None:
 
 
 def playbook(path: str, *arguments: str) -> None:
-    subprocess.run(["ansible-playbook", path, *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(["ansible-playbook", path, *arguments], cwd=ROOT, check=False, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stdout, done.stderr)
+    done.check_returncode()
 
 
 def bed(path: str) -> None:
