@@ -135,6 +135,7 @@ def test_a_rehearsed_renewal_passes(server: str) -> None:
 def test_the_days_left_are_shown() -> None:
     status, printed = playbook(PROJECT / "playbooks/status.yml")
     assert status == 0, printed
+    assert "docker-autostart is not installed" in printed
     for domain in DOMAINS.values():
         assert f"certificate of whisper.{domain}: 89 days left, from Pebble Intermediate CA" in printed
 
