@@ -82,6 +82,8 @@ def test_a_recording_is_transcribed_by_try_it_out(page: Page, demo: Demo, scheme
     offered = names(page, demo)
     assert "faster-whisper" in offered
     for name in offered:
+        # Not by the request itself, which waits half a minute at most: a busy machine may need longer.
+        on_the_server(demo, "docker-autostart", "start", name)
         choose(page, demo, name)
         sign_in(page, demo, scheme)
         operation = page.locator(".opblock-post").filter(has=page.locator(f"[data-path='{UPLOADS[name]}']"))
