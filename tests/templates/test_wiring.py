@@ -12,6 +12,7 @@ from tests.templates.conftest import Evaluate, Render
 ROOT = Path(__file__).parents[2]
 FASTER_WHISPER = "whisper.example.com"
 WHISPERX = "whisperx.example.com"
+PORTAL = "portal.example.com"
 
 
 @pytest.fixture
@@ -58,18 +59,32 @@ def test_a_service_that_is_not_on_the_host_has_nothing_there(
 ) -> None:
     known = wiring | variables
     assert [service["host"] for service in evaluate("autostart", "autostart_services", **known)] == expected
-    assert evaluate("certificates", "certificates_names", **known) == expected
-    assert [site["name"] for site in evaluate("nginx", "nginx_sites", **known)] == expected
+    assert evaluate("certificates", "certificates_names", **known) == [*expected, PORTAL]
+    assert [site["name"] for site in evaluate("nginx", "nginx_sites", **known)] == [*expected, PORTAL]
+    assert [service["name"] for service in evaluate("portal", "portal_services", **known)] == [
+        {FASTER_WHISPER: "faster-whisper", WHISPERX: "whisperx"}[name] for name in expected
+    ]
     assert [service["url"] for service in evaluate("verify", "verify_services", **known)] == [
         f"https://{name}" for name in expected
     ]
 
 
 def test_sites_lead_to_the_daemon_with_a_certificate_each(evaluate: Evaluate, wiring: dict[str, Any]) -> None:
-    assert evaluate("nginx", "nginx_sites", **wiring) == [
-        {"name": name, "upstream": "127.0.0.1:8890", "certificate": f"/etc/ssl/whisper-services/{name}"}
-        for name in (FASTER_WHISPER, WHISPERX)
+    *services, portal = evaluate(
+        "nginx", "nginx_sites", **wiring | {"certificates_aliases": {WHISPERX: ["x.example.com"]}}
+    )
+    assert services == [
+        {
+            "name": name,
+            "upstream": "127.0.0.1:8890",
+            "certificate": f"/etc/ssl/whisper-services/{name}",
+            "aliases": aliases,
+        }
+        for name, aliases in ((FASTER_WHISPER, []), (WHISPERX, ["x.example.com"]))
     ]
+    assert (portal["name"], portal["root"]) == (PORTAL, "/var/www/whisper-portal")
+    assert f"connect-src 'self' https://{FASTER_WHISPER} https://{WHISPERX};" in portal["content_security_policy"]
+    assert "upstream" not in portal
 
 
 @pytest.mark.parametrize(

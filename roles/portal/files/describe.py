@@ -3,6 +3,7 @@
 Writes the OpenAPI document of `server.app`, called at URL, to the file DESCRIPTION, and Swagger UI's files to FOLDER.
 """
 
+import importlib
 import json
 import sys
 from importlib import resources
@@ -19,8 +20,7 @@ def put(path: Path, content: bytes) -> None:
 
 def main(url: str, description: str, folder: str) -> None:
     sys.path.insert(0, "")
-    import server  # type: ignore[import-not-found]  # of the image
-
+    server = importlib.import_module("server")  # of the image
     document = server.app.openapi() | {"servers": [{"url": url}]}
     put(Path(description), json.dumps(document).encode())
     for asset in (resources.files("fastapi_swagger") / "resources").iterdir():
