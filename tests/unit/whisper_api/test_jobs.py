@@ -91,7 +91,8 @@ def test_bad_input_is_refused_before_there_is_a_job(http: httpx.Client) -> None:
 def test_cancelling(http: httpx.Client, engine: ScriptedEngine, settings: Settings) -> None:
     engine.go.clear()
     running, waiting = submit(http)["id"], submit(http)["id"]
-    assert eventually(lambda: job(http, running)["status"] == "in_progress")
+    assert eventually(lambda: len(engine.asked) == 1)
+    assert job(http, running)["status"] == "in_progress"
     assert http.get("/busy").json() == {"busy": 2, "requests": 0, "jobs": 2}
     for job_id in (waiting, running):
         assert http.delete(f"/jobs/{job_id}").json()["status"] == "cancelled"
