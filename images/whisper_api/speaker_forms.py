@@ -40,10 +40,13 @@ class DiarizationFields:
         if fewest is not None and most is not None and fewest > most:
             message = f"`min_speakers` ({fewest}) is above `max_speakers` ({most})."
             raise ApiError(400, message, param="min_speakers", code="invalid_parameter")
-        if self.num_speakers is not None and (fewest, most) != (None, None):
-            message = "`num_speakers` says it all. Leave out `min_speakers` and `max_speakers`, or it."
+        if self.num_speakers is None:
+            return Speakers(None, fewest, most)
+        if not (fewest or 1) <= self.num_speakers <= (most or _MOST_SPEAKERS):
+            message = f"`num_speakers` ({self.num_speakers}) contradicts `min_speakers` or `max_speakers`."
             raise ApiError(400, message, param="num_speakers", code="invalid_parameter")
-        return Speakers(self.num_speakers, fewest, most)
+        # Clients that fill in whole forms, Swagger UI among them, send all three.
+        return Speakers(self.num_speakers, None, None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,8 @@ def test_transcribe_with_a_file_alone(http: httpx.Client, engine: ScriptedEngine
 def test_extensions_reach_the_engine(http: httpx.Client, engine: ScriptedEngine) -> None:
     form = {"diarize": "true", "min_speakers": "2", "max_speakers": "3", "align": "false", "task": "translate"}
     assert transcribe(http, **form).status_code == 200
-    assert transcribe(http, diarize="true", num_speakers="2", word_timestamps="true").status_code == 200
+    form = {"diarize": "true", "num_speakers": "2", "min_speakers": "1", "max_speakers": "2", "word_timestamps": "true"}
+    assert transcribe(http, **form).status_code == 200
     first, second = engine.asked
     assert (first.speakers, first.align, first.task) == (Speakers(None, 2, 3), False, "translate")
     assert (second.speakers, second.word_timestamps) == (Speakers(2), True)
@@ -173,7 +174,8 @@ def test_a_job_has_speakers(http: httpx.Client) -> None:
         ({"diarize": "true", "num_speakers": "0"}, "num_speakers"),
         ({"min_speakers": "0"}, "min_speakers"),
         ({"max_speakers": "many"}, "max_speakers"),
-        ({"num_speakers": "2", "max_speakers": "2"}, "num_speakers"),
+        ({"num_speakers": "3", "max_speakers": "2"}, "num_speakers"),
+        ({"num_speakers": "1", "min_speakers": "2"}, "num_speakers"),
         ({"language": "tlh"}, "language"),
         ({"response_format": "verbose_json"}, "response_format"),
         ({"task": "summarise"}, "task"),
