@@ -93,7 +93,7 @@ class TranscriptionForm(TranslationForm):
     unbracketed_granularities: Annotated[
         list[Granularity],
         Form(alias="timestamp_granularities", max_length=8),
-    ] = ()  # type: ignore[assignment]  # as above
+    ] = ()  # type: ignore[assignment]  # a field of a dataclass may not default to a list
     chunking_strategy: Annotated[
         str, Form(description='How speech is found: `auto`, or a `{"type": "server_vad", …}` object.')
     ] = "auto"
@@ -104,7 +104,7 @@ class TranscriptionForm(TranslationForm):
     include: Annotated[
         list[Literal["logprobs"]],
         Form(alias="include[]"),
-    ] = ()  # type: ignore[assignment]  # as above
+    ] = ()  # type: ignore[assignment]  # a field of a dataclass may not default to a list
 
     @property
     def timestamp_granularities(self) -> list[Granularity]:

@@ -1,4 +1,5 @@
 """The WhisperX server: `uvicorn server:app`. Its start is a matter of what happens in which order."""
+# The model's loading begins between the imports, hence:
 # ruff: noqa: E402
 
 import gc
