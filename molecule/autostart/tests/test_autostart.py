@@ -316,6 +316,7 @@ def test_monitors_do_not_keep_it_awake(host: Host) -> None:
     used = time.monotonic()
     while time.monotonic() < used + 3:
         assert get("/health").status_code == 200
+        time.sleep(0.2)  # a fast machine would meet the request rate that nginx allows
     assert status(host)["last_used_seconds_ago"] > 2
 
 
