@@ -16,7 +16,7 @@ HOST = "whisper.edge.localhost"
 KEY = "benchmark-key-0123456789abcdef0123456789"
 
 VARIABLES = {
-    "ansible_connection": "community.docker.docker",
+    "ansible_ssh_common_args": f"-F {ROOT}/testbed/ssh_config -i {ROOT}/.cache/testbed/id_ed25519",
     "certificates_source": "selfsigned",
     "certificates_names": [HOST],
     "certificates_ca_copy": "",

@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SERVER = "whisper-preflight"
+SSH = f"-F {ROOT}/testbed/ssh_config -i {ROOT}/.cache/testbed/id_ed25519"
 EXAMPLE = ROOT / "inventory/example"
 HOST = "srv1.example.com"
 
@@ -46,7 +47,7 @@ def inventory(tmp_path: Path, server: str) -> Path:
     """The example inventory, with the fresh server in it."""
     folder = tmp_path / "inventory"
     shutil.copytree(EXAMPLE, folder)
-    hosts = {HOST: {"ansible_connection": "community.docker.docker", "ansible_host": server}}
+    hosts = {HOST: {"ansible_host": server, "ansible_ssh_common_args": SSH}}
     (folder / "hosts.yml").write_text(json.dumps({"whisper_services": {"hosts": hosts}}))
     return folder
 

@@ -1,4 +1,4 @@
-"""The server deployed to over ssh, as a real one is."""
+"""The server deployed to over ssh and its network, where the firewall stands in between."""
 
 import json
 import os
@@ -16,7 +16,7 @@ EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 
 @pytest.fixture
 def deploy() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the roles of the scenario with these variables over ssh, and return how it went."""
+    """Run the roles of the scenario with these variables over the network, and return how it went."""
 
     def deploy_over_ssh(**variables: object) -> subprocess.CompletedProcess[str]:
         look = ["docker", "exec", SERVER, "ip", "-4", "-json", "address", "show", "dev", "eth0"]
@@ -24,7 +24,7 @@ def deploy() -> Callable[..., subprocess.CompletedProcess[str]]:
         server = {
             "ansible_host": interface["addr_info"][0]["local"],
             "ansible_user": "root",
-            "ansible_ssh_private_key_file": str(EPHEMERAL / "id_ed25519"),
+            "ansible_ssh_private_key_file": str(ROOT / ".cache/testbed/id_ed25519"),
             "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
         }
         inventory = EPHEMERAL / "ssh.json"
