@@ -64,7 +64,7 @@ wheels: tools ## Fetch PyTorch for the image of WhisperX in demo and tests
 
 ## Tests
 
-.PHONY: test test-unit test-templates test-preflight test-api test-browser test-whisperx molecule bench
+.PHONY: test test-unit test-templates test-preflight test-api test-guide test-browser test-whisperx molecule bench
 test: ## All of it: lint, unit, templates, molecule, demo, api; with the seconds of each
 	tools/run-tests
 
@@ -82,6 +82,9 @@ molecule: dev-tools images models wheels ## One Molecule scenario: make molecule
 
 test-api: dev-tools .demo/env ## The public API of the running demo
 	set -a; . .demo/env; pytest tests/api
+
+test-guide: dev-tools .demo/env ## Every code block of the user guides, against the running demo
+	set -a; . .demo/env; pytest tests/guide
 
 test-browser: dev-tools .demo/env ## The portal of the running demo in Chromium; SCREENSHOT=docs/portal.png takes a picture
 	tests/browser/chromium
