@@ -34,6 +34,18 @@ def test_every_link_leads_somewhere(document: Path) -> None:
     assert broken(document) == []
 
 
+def test_every_page_of_the_documentation_can_be_found() -> None:
+    found: set[Path] = set()
+    ahead = [ROOT / "README.md"]
+    while ahead:
+        document = ahead.pop()
+        found.add(document)
+        paths = [urlsplit(target).path for target in targets(document.read_text(encoding="utf-8"))]
+        linked = {(document.parent / unquote(path)).resolve() for path in paths if path.endswith(".md")}
+        ahead += [path for path in linked - found if path.is_file()]
+    assert [path for path in documents() if path.is_relative_to(ROOT / "docs") and path not in found] == []
+
+
 def test_what_leads_nowhere_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.unit.docs.test_links.ROOT", tmp_path)
     (tmp_path / "other.md").write_text("# One `two`: trois, été\n\n## Again\n\n## Again\n")
