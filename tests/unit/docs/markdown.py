@@ -50,6 +50,16 @@ def fences(text: str) -> Iterator[Token]:
     return (token for token in _PARSER.parse(text) if token.type == "fence")
 
 
+def code(text: str) -> list[str]:
+    """What a document sets as code: its spans, and the lines of its blocks."""
+    return [
+        line
+        for token in _tokens(text)
+        if token.type in ("fence", "code_inline")
+        for line in token.content.replace("\\\n", " ").splitlines()
+    ]
+
+
 def _tokens(text: str) -> Iterator[Token]:
     for block in _PARSER.parse(text):
         yield block
