@@ -55,18 +55,22 @@ class Alignment:
         name = self._settings.align_models.get(language)
         if name == "":
             name = _whisperx_models().get(language)
-        if name is None or not _may_be_had(name) or self._missing_until.get(name, 0) > time.monotonic():
+        if name is None or self._missing_until.get(name, 0) > time.monotonic():
             yield None
             return
         # Loading and using are apart: what goes wrong while the model is used is not for this to hide.
         with ExitStack() as using:
             try:
+                _refuse_what_is_not_here(name)
                 loaded = using.enter_context(self._models.use(name, lambda: self._load(language, name)))
             except Exception as error:  # whatever hubs, files and torch raise: attention will do
-                _logger.warning("no alignment for %s, %s cannot be had: %s", language, name, error)
+                # WhisperX says of whatever it met that it found no such model.
+                reason = error.__context__ or error
+                _logger.warning("no alignment for %s, %s cannot be loaded: %s", language, name, reason)
                 self._missing_until[name] = time.monotonic() + _REMEMBERED_SECONDS
                 loaded = None
-            yield loaded
+            # Languages may share a model, and differ in where words end.
+            yield loaded and replace(loaded, metadata={**loaded.metadata, "language": language})
 
     def _load(self, language: str, name: str) -> AlignModel:
         import torch
@@ -90,42 +94,42 @@ def aligned(segment: Segment, recording: Recording, model: AlignModel) -> Segmen
     except (RuntimeError, ValueError, IndexError) as error:  # a model's own shortest input, for one
         _logger.warning("a segment of %.1f s cannot be aligned: %s", segment.end - segment.start, error)
         return segment
-    words = _timed([word for part in found["segments"] for word in part["words"]], start)
-    if words is None or _letters(word.word for word in words) != _letters([segment.text]):
-        return segment
-    return replace(segment, start=words[0].start, end=words[-1].end, words=words)
+    words = _timed([word for part in found["segments"] for word in part["words"]], segment.text, start)
+    return replace(segment, start=words[0].start, end=words[-1].end, words=words) if words else segment
 
 
-def _timed(words: Sequence[dict[str, Any]], start: float) -> list[Word] | None:
-    """WhisperX's words in the recording's time, None when some have no time."""
-    if not words or not all("start" in word and "end" in word for word in words):
-        return None
-    return [
-        Word(
-            start=round(start + float(word["start"]), 3),
-            end=round(start + float(word["end"]), 3),
-            word=f" {word['word']}",
-            probability=float(word.get("score", 0.0)),
+def _timed(words: Sequence[dict[str, Any]], text: str, start: float) -> list[Word]:
+    """WhisperX's words in the recording's time, spaced as in the text; none when one has no time or text was lost."""
+    timed: list[Word] = []
+    for word in words:
+        before = text[: len(text) - len(text.lstrip())]
+        if not text.lstrip().startswith(word["word"]) or "start" not in word or "end" not in word:
+            return []
+        timed.append(
+            Word(
+                start=round(start + float(word["start"]), 3),
+                end=round(start + float(word["end"]), 3),
+                word=before + word["word"],
+                probability=float(word.get("score", 0.0)),
+            )
         )
-        for word in words
-    ]
+        text = text.lstrip().removeprefix(word["word"])
+    return timed if not text.strip() else []
 
 
-def _letters(texts: Any) -> str:
-    return "".join("".join(texts).split())
-
-
-def _may_be_had(name: str) -> bool:
-    """Whether trying to load a model has a chance; torch is not needed to tell."""
+def _refuse_what_is_not_here(name: str) -> None:
+    """Raises FileNotFoundError for a model that cannot be had, as far as can be told without torch."""
     if name.startswith("/"):
-        return Path(name).is_dir()
+        if not Path(name).is_dir():
+            raise FileNotFoundError("there is no such folder")
+        return
     import huggingface_hub
 
     if not huggingface_hub.is_offline_mode():
-        return True
-    if "/" in name:
-        return isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json"), str)
-    return any(_torch_checkpoints().glob("*.pt*"))
+        return
+    cached = huggingface_hub.try_to_load_from_cache(name, "config.json") if "/" in name else None
+    if not isinstance(cached, str) and ("/" in name or not any(_torch_checkpoints().glob("*.pt*"))):
+        raise FileNotFoundError("it is not in the cache, and HF_HUB_OFFLINE is set")
 
 
 def _torch_checkpoints() -> Path:
