@@ -148,7 +148,7 @@ def engine_seconds(engine: Any, name: str) -> float:
     from whisper_api.engine import Options
 
     start = time.monotonic()
-    inference.transcribe(engine, SPEECH / name, Options(model=MODEL, language="en"), 10_000, lambda *_: None)
+    inference.transcribe(engine, SPEECH / name, Options(model=MODEL, language="en"), 10_000, lambda: None)
     return time.monotonic() - start
 
 

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from whisper_api import audio, formats, inference, jobs
 from whisper_api.disconnects import while_connected
-from whisper_api.engine import Engine, Options, Segment, Transcript
+from whisper_api.engine import Engine, Options, Transcript
 from whisper_api.errors import described
 from whisper_api.inference_queue import InferenceQueue
 from whisper_api.job_store import Job, Order
@@ -79,16 +79,16 @@ async def answer(request: Request, form: Form, prefer_async: bool, caller: str |
         return await stream(
             request,
             queue,
-            lambda heard: inference.transcribe(engine, path, options, settings.audio_limit, heard),
+            lambda go_on, heard: inference.transcribe(engine, path, options, settings.audio_limit, go_on, heard),
             finished,
         )
 
     def transcribe(cancelled: threading.Event) -> Transcript:
-        def heard(_: Segment, __: float) -> None:
+        def go_on() -> None:
             if cancelled.is_set():
                 raise ClientDisconnect
 
-        return inference.transcribe(engine, path, options, settings.audio_limit, heard)
+        return inference.transcribe(engine, path, options, settings.audio_limit, go_on)
 
     transcript = await while_connected(request, queue.run(transcribe))
     finished(transcript)

@@ -101,12 +101,14 @@ class Transcription:
     """A transcription under way; all work is done while the next segment is asked for.
 
     `language` and `timing` are right when the first segment is there, or no segment is left. Not asking for the next
-    segment is all it takes to cancel; closing `segments` then frees the model.
+    segment is all it takes to cancel; closing `segments` then frees the model. Work that takes long and gives no
+    segments calls `go_on` now and then, which raises when nobody waits for the result any more.
     """
 
     language: str
     segments: Generator[Segment, None, None]
     timing: Timing = "decoded"
+    go_on: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

@@ -16,20 +16,24 @@ def transcribe(
     path: Path,
     options: Options,
     max_seconds: float,
-    heard: Callable[[Segment, float], None],
+    go_on: Callable[[], None],
+    heard: Callable[[Segment, float], None] = lambda *_: None,
     pace: Pace = iter,
 ) -> Transcript:
     """The transcript of a file.
 
-    `heard` is told each segment and the recording's length in seconds; what it raises ends the transcription. `pace`
-    hands the segments on, and may make them wait. Raises what `audio.decode` and `Engine.transcribe` raise.
+    `go_on` is called between the steps of the work; what it raises ends it. `heard` is told each segment and the
+    recording's length in seconds. `pace` hands the segments on, and may make them wait. Raises what `audio.decode` and
+    `Engine.transcribe` raise.
     """
     start = time.monotonic()
     with audio.decode(path, max_seconds) as recording:
         transcription = engine.transcribe(recording, options)
+        transcription.go_on = go_on
         segments: list[Segment] = []
         with closing(transcription.segments):
             for segment in pace(transcription.segments):
+                go_on()
                 heard(segment, recording.seconds)
                 segments.append(segment)
         return Transcript(

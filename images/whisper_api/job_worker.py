@@ -43,7 +43,7 @@ class JobWorker:
         self._current: str | None = None
         jobs.perform_with(self._perform)
         self._threads = [
-            # As daemons: a segment under way must not keep the process from stopping; the job's lease ends by itself.
+            # As daemons: a step under way must not keep the process from stopping; the job's lease ends by itself.
             threading.Thread(target=self._work, name="jobs", daemon=True),
             threading.Thread(target=self._tend, name="jobs-tender", daemon=True),
         ]
@@ -53,7 +53,7 @@ class JobWorker:
             thread.start()
 
     def close(self, seconds: float = 10.0) -> None:
-        """Stops; a job under way is given back at its next segment, for which this waits some seconds."""
+        """Stops; a job under way is given back at its next step, for which this waits some seconds."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(seconds)
@@ -109,11 +109,13 @@ class JobWorker:
         write_job(job_id, "failed", entry, failure)
 
     def _transcribe(self, job_id: str, order: Order) -> Transcript:
-        heard = _reporting(lambda progress: self._jobs.advance(job_id, progress), lambda: self._go_on(job_id))
+        heard = _reporting(lambda progress: self._jobs.advance(job_id, progress))
         self._engine.prepare(order.options)
         audio = self._jobs.audio(job_id)
         pace = self._queue.in_the_background
-        return inference.transcribe(self._engine, audio, order.options, self._max_seconds, heard, pace)
+        return inference.transcribe(
+            self._engine, audio, order.options, self._max_seconds, lambda: self._go_on(job_id), heard, pace
+        )
 
     def _go_on(self, job_id: str) -> None:
         """Raises _Cancelled or _Stopping when the work has lost its purpose."""
@@ -123,13 +125,12 @@ class JobWorker:
             raise _Stopping
 
 
-def _reporting(advance: Callable[[float], None], go_on: Callable[[], None]) -> Callable[[Segment, float], None]:
+def _reporting(advance: Callable[[float], None]) -> Callable[[Segment, float], None]:
     """Tells the progress, not more than once a second: the store writes to the disk each time."""
     told = time.monotonic()
 
     def heard(segment: Segment, seconds: float) -> None:
         nonlocal told
-        go_on()
         if time.monotonic() - told >= _PROGRESS_SECONDS:
             told = time.monotonic()
             advance(min(1.0, segment.end / seconds))

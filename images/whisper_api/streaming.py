@@ -29,7 +29,7 @@ _FIRST_SECONDS = 5.0
 # One event, as OpenAPI's documentation on server-sent events describes them.
 EVENT = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
 
-Work = Callable[[Callable[[Segment, float], None]], Transcript]
+Work = Callable[[Callable[[], None], Callable[[Segment, float], None]], Transcript]
 
 
 class TextDelta(BaseModel):
@@ -50,7 +50,7 @@ async def stream(
     """The events of a transcription that `work` makes; `finished` is told the transcript.
 
     Raises what `work` and the queue raise within the first seconds; later it becomes an event. A client that goes away
-    ends the work at the next segment.
+    ends the work at its next step.
     """
     loop = asyncio.get_running_loop()
     segments: asyncio.Queue[Segment | None] = asyncio.Queue()
@@ -61,12 +61,14 @@ async def stream(
         alive.set()
 
     def transcribe(cancelled: threading.Event) -> Transcript:
-        def heard(segment: Segment, _: float) -> None:
+        def go_on() -> None:
             if cancelled.is_set():
                 raise ClientDisconnect
+
+        def heard(segment: Segment, _: float) -> None:
             loop.call_soon_threadsafe(tell, segment)
 
-        return work(heard)
+        return work(go_on, heard)
 
     running = asyncio.create_task(queue.run(transcribe))
     running.add_done_callback(lambda _: tell(None))

@@ -1,7 +1,7 @@
 """Who speaks when: WhisperX's diarization pipeline, which is pyannote.audio's."""
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,16 @@ from whisper_api.audio import Recording
 from whisper_api.engine import DiarizationUnavailable, Speakers
 from whisperx_engine.pipeline_files import PipelineFiles
 from whisperx_engine.settings import WhisperXSettings
-from whisperx_engine.torch_models import TorchModels, device
+from whisperx_engine.torch_models import TorchModels, device, give_memory_back
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _logger = logging.getLogger("whisper_api")
+
+# Windows of sound that a model reads at once. On a CPU more are no faster, and the 32 of pyannote's own pipelines
+# take hundreds of megabytes.
+_BATCH_ON_CPU = 8
 
 # torch, pandas and whisperx are imported where they are used: four fifths of the start, and most of the memory.
 
@@ -45,24 +49,36 @@ class Diarization:
             from whisperx.diarize import DiarizationPipeline
 
             torch.set_num_threads(self._settings.cpu_threads or cgroup.cpu_threads())
+            where = device(self._settings)
             try:
-                return DiarizationPipeline(model_name=str(folder), device=device(self._settings))
+                pipeline = DiarizationPipeline(model_name=str(folder), device=where)
             except Exception as error:  # whatever a broken file makes torch, pickle and pyannote raise
                 _logger.exception("the diarization model %s cannot be loaded", self._settings.diarize_model)
                 raise DiarizationUnavailable(
                     "The server's diarization model cannot be loaded; the server's log says why. Its files may have "
                     "to be fetched again."
                 ) from error
+            if where == "cpu":
+                pipeline.model.segmentation_batch_size = _BATCH_ON_CPU
+                pipeline.model.embedding_batch_size = _BATCH_ON_CPU
+            return pipeline
 
         with self._models.use(self._settings.diarize_model, load) as pipeline:
             yield pipeline
 
 
-def speaker_turns(pipeline: Any, recording: Recording, speakers: Speakers) -> "pd.DataFrame":
-    """The turns of a recording: a row each with `start` and `end` in seconds and `speaker`; they may overlap."""
-    return pipeline(
-        recording.samples(0, recording.seconds),
-        num_speakers=speakers.number,
-        min_speakers=speakers.fewest,
-        max_speakers=speakers.most,
-    )
+def speaker_turns(pipeline: Any, recording: Recording, speakers: Speakers, go_on: Callable[[], None]) -> "pd.DataFrame":
+    """The turns of a recording: a row each with `start` and `end` in seconds and `speaker`; they may overlap.
+
+    `go_on` is called after every few windows; what it raises ends the work.
+    """
+    try:
+        return pipeline(
+            recording.samples(0, recording.seconds),
+            num_speakers=speakers.number,
+            min_speakers=speakers.fewest,
+            max_speakers=speakers.most,
+            progress_callback=lambda _: go_on(),
+        )
+    finally:
+        give_memory_back()

@@ -92,7 +92,7 @@ class WhisperXEngine:
                     found = (aligned(segment, recording, model) for segment in found)
             # Only now, for where nobody speaks there is nobody to be told apart.
             if options.speakers is not None:
-                turns = speaker_turns(pipeline, recording, options.speakers)
+                turns = speaker_turns(pipeline, recording, options.speakers, transcription.go_on)
                 found = at_turns((part for segment in found for part in by_speaker(segment, turns)), turns)
             for number, segment in enumerate(found):
                 yield replace(segment, id=number)

@@ -69,10 +69,14 @@ class TorchModels:
                 self._look_again(name, left)
                 return
             del self._models[name], loaded
-            gc.collect()
-            # glibc keeps what was freed for the process's next wish; a container's limit counts it.
-            ctypes.CDLL(None).malloc_trim(0)
+            give_memory_back()
         _logger.info("unloaded %s, unused for %d s", name, self._ttl)
+
+
+def give_memory_back() -> None:
+    """Gives the system what torch has freed: glibc keeps it for the next wish, and a container's limit counts it."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def device(settings: Settings) -> str:

@@ -1,6 +1,7 @@
 """An engine that says what a test wrote, when the test lets it."""
 
 import threading
+import time
 from collections.abc import Callable, Collection, Generator, Sequence
 
 from whisper_api.audio import Recording
@@ -38,7 +39,7 @@ def segment(number: int, text: str, words: Sequence[Word] = ()) -> Segment:
 
 
 class ScriptedEngine:
-    """Gives `segments`, each when `go` is set, or raises `failure`."""
+    """Gives `segments`, each when `go` is set, or raises `failure`; first works in vain when it `ponders`."""
 
     default_model = MODEL
     languages = frozenset({"en", "fr"})
@@ -56,6 +57,7 @@ class ScriptedEngine:
         self.asked: list[Options] = []
         self.heard: list[float] = []
         self.given = 0
+        self.ponders = False
         self.downloads = [Download(0, 100), Download(100, 100)]
         self.in_memory = {MODEL}
         self.in_use = False
@@ -100,7 +102,16 @@ class ScriptedEngine:
     def transcribe(self, recording: Recording, options: Options) -> Transcription:
         self.asked.append(options)
         self.heard.append(recording.seconds)
-        return Transcription(options.language or "en", self._speak())
+        transcription = Transcription(options.language or "en", self._thought_over(lambda: transcription.go_on()))
+        return transcription
+
+    def _thought_over(self, go_on: Callable[[], None]) -> Generator[Segment, None, None]:
+        end = time.monotonic() + 10
+        while self.ponders:
+            assert time.monotonic() < end, "nobody ended this"
+            go_on()
+            time.sleep(0.01)
+        yield from self._speak()
 
     def _speak(self) -> Generator[Segment, None, None]:
         if self.failure is not None:

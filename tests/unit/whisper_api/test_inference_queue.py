@@ -125,6 +125,15 @@ def test_a_client_that_leaves_stops_the_engine_at_the_next_segment(
     assert engine.given == 1 + len(engine.segments)
 
 
+def test_a_client_that_leaves_ends_work_without_segments(http: httpx.Client, engine: ScriptedEngine) -> None:
+    engine.ponders = True
+    connection = _leaving(http)
+    assert eventually(lambda: len(engine.asked) == 1)
+    connection.close()
+    assert eventually(lambda: http.get("/busy").json()["requests"] == 0)
+    assert engine.given == 0
+
+
 def test_a_client_that_leaves_while_waiting_is_never_worked_for(http: httpx.Client, engine: ScriptedEngine) -> None:
     engine.go.clear()
     with ThreadPoolExecutor(1) as pool:

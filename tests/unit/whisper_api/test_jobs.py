@@ -105,6 +105,16 @@ def test_cancelling(http: httpx.Client, engine: ScriptedEngine, settings: Settin
     assert [job(http, job_id)["status"] for job_id in (running, waiting)] == ["cancelled"] * 2
 
 
+def test_cancelling_work_without_segments(http: httpx.Client, engine: ScriptedEngine) -> None:
+    engine.ponders = True
+    job_id = submit(http)["id"]
+    assert eventually(lambda: len(engine.asked) == 1)
+    assert http.delete(f"/jobs/{job_id}").json()["status"] == "cancelled"
+    assert eventually(lambda: http.get("/busy").json()["busy"] == 0)
+    engine.ponders = False
+    assert finished(http, submit(http)["id"])["status"] == "completed"
+
+
 def test_a_finished_job_is_forgotten_when_deleted(http: httpx.Client, settings: Settings) -> None:
     job_id = submit(http)["id"]
     finished(http, job_id)
@@ -313,7 +323,7 @@ def test_a_job_that_found_no_room_leaves_nothing(
 
 def test_progress_is_told_at_most_once_a_second(engine: ScriptedEngine) -> None:
     told: list[float] = []
-    heard = job_worker._reporting(told.append, lambda: None)
+    heard = job_worker._reporting(told.append)
     for segment in engine.segments:
         heard(segment, 2.0)
     assert told == []

@@ -25,7 +25,7 @@ def engine(hub: Path) -> FasterWhisperEngine:
 
 
 def transcribe(engine: FasterWhisperEngine, path: Path, options: Options) -> Transcript:
-    return inference.transcribe(engine, path, options, 1000, lambda *_: None)
+    return inference.transcribe(engine, path, options, 1000, lambda: None)
 
 
 def recording(speech: list[dict[str, Any]], name: str) -> dict[str, Any]:
