@@ -55,7 +55,8 @@ def readme(role: Path) -> str:
     lines = [f"# {role.name}", "", _sentence(main["short_description"]), ""]
     for paragraph in _paragraphs(main["description"]):
         lines += [paragraph, ""]
-    lines += ["## Variables", "", *_table(main.get("options", {}), read_defaults(role)), ""]
+    if "options" in main:
+        lines += ["## Variables", "", *_table(main["options"], read_defaults(role)), ""]
     others = {name: spec for name, spec in specs.items() if name != "main"}
     if others:
         lines += ["## Other entry points", ""]

@@ -190,6 +190,11 @@ CASES = [
         {"portal_services": [{"name": "whisper", "title": "Whisper", "url": "http://whisper/docs"}]},
         ["'whisper' of portal_services", "https://", "'http://whisper/docs'"],
     ),
+    Case(
+        "a variable of an earlier version",
+        {"verify_url": "https://whisper.example.com"},
+        ["verify_url is now verify_services", "Correct the inventory"],
+    ),
     Case("a recording that is not there", {"verify_recording": "/nowhere.wav"}, ["verify_recording", "make models"]),
 ]
 
