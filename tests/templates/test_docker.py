@@ -11,6 +11,7 @@ def test_logs_are_rotated(render: Render) -> None:
         "live-restore": True,
         "log-driver": "json-file",
         "log-opts": {"max-size": "5m", "max-file": "2"},
+        "builder": {"gc": {"enabled": True, "defaultKeepStorage": "2GB"}},
     }
 
 
