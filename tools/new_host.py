@@ -20,6 +20,7 @@ EXAMPLE = INVENTORIES / "example"
 
 USER = "admin"
 VAULT_PASSWORD_BYTES = 32
+BACKUP_PASSPHRASE_BYTES = 24
 
 # RFC 1123, section 2.1, in lower case, and at least one dot; what roles/certificates takes.
 _DOMAIN = re.compile(r"(?=.{1,240}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])")
@@ -34,7 +35,7 @@ _NEXT = """\
 
      ansible-playbook site.yml -i {folder} --vault-password-file {password_file}
 
-The user, the password and the API key for your clients are shown by
+The user, the password and the API key for your clients, and the passphrase of backups, are shown by
 
      ansible-vault view {vault} --vault-password-file {password_file}
 
@@ -85,6 +86,7 @@ def _vault(credentials: Credentials) -> str:
     secret_variables = {
         "vault_nginx_basic_users": [{"name": credentials.user, "hash": credentials.password_hash}],
         "vault_nginx_api_keys": [{"name": credentials.user, "key": credentials.api_key}],
+        "vault_backup_passphrase": secrets.token_urlsafe(BACKUP_PASSPHRASE_BYTES),
     }
     # The password itself is for people: no role reads it.
     return f"---\n# The password of {credentials.user}: {credentials.password}\n{yaml.safe_dump(secret_variables)}"
