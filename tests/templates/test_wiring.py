@@ -21,7 +21,7 @@ def wiring() -> dict[str, Any]:
     variables: dict[str, Any] = DataLoader().load_from_file(
         str(ROOT / "group_vars/all/main.yml"), trusted_as_template=True
     )
-    return variables | {"inventory_hostname": "example.com", "inventory_dir": "/inventory"}
+    return variables | {"inventory_hostname": "example.com", "inventory_dir": "/inventory", "groups": {}}
 
 
 def test_the_daemon_knows_the_services_of_the_guide(render: Render, wiring: dict[str, Any]) -> None:
@@ -52,6 +52,9 @@ def test_the_daemon_knows_the_services_of_the_guide(render: Render, wiring: dict
         ({}, [FASTER_WHISPER, WHISPERX]),
         ({"whisperx_state": "absent"}, [FASTER_WHISPER]),
         ({"whisper_faster_state": "absent"}, [WHISPERX]),
+        ({"groups": {"whisperx": ["example.com"]}}, [FASTER_WHISPER, WHISPERX]),
+        ({"groups": {"whisperx": ["other.example.com"]}}, [FASTER_WHISPER]),
+        ({"groups": {"whisperx": ["example.com"], "whisper_faster": ["other.example.com"]}}, [WHISPERX]),
     ],
 )
 def test_a_service_that_is_not_on_the_host_has_nothing_there(
