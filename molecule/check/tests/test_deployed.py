@@ -1,0 +1,27 @@
+"""Check mode on a deployed server."""
+
+import re
+from collections.abc import Callable
+
+
+def test_without_a_change_there_is_none(check: Callable[..., str], state: Callable[[], str]) -> None:
+    before = state()
+    assert re.search(r"whisper-check\s+: ok=\d+\s+changed=0 ", check())
+    assert state() == before
+
+
+def test_a_change_is_shown_and_not_made(check: Callable[..., str], state: Callable[[], str]) -> None:
+    before = state()
+    printed = check(whisper_faster_memory="3g", nginx_client_max_body_size="1G", autostart_idle_timeout="77")
+    assert re.search(r"^\+\s+mem_limit: 3g$", printed, re.MULTILINE)
+    assert re.search(r"^\+.*client_max_body_size 1G;$", printed, re.MULTILINE)
+    assert re.search(r'^\+\s+"idleTimeout": 77', printed, re.MULTILINE)
+    assert state() == before
+
+
+def test_another_key_is_not_shown(check: Callable[..., str], state: Callable[[], str]) -> None:
+    before = state()
+    key = "another-key-0123456789abcdef0123456789"
+    printed = check(nginx_api_keys=[{"name": "another", "key": key}])
+    assert key not in printed
+    assert state() == before
