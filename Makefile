@@ -64,7 +64,7 @@ wheels: tools ## Fetch PyTorch for the image of WhisperX in demo and tests
 
 ## Tests
 
-.PHONY: test test-unit test-templates test-preflight test-api test-guide test-browser test-whisperx molecule bench
+.PHONY: test test-unit test-templates test-preflight test-api test-guide test-browser test-whisperx test-kills molecule bench
 test: ## All of it: lint, unit, templates, molecule, demo, api; with the seconds of each
 	tools/run-tests
 
@@ -97,6 +97,9 @@ test-whisperx: dev-tools images models ## The WhisperX image with its real pipel
 
 .demo/env:
 	@echo "There is no demo to test. Start one: make demo" >&2; exit 1
+
+test-kills: dev-tools images models ## Kill deployments at random moments, and repair each by a plain run: make test-kills COUNT=20
+	python -m tests.kills $(if $(COUNT),--count $(COUNT))
 
 bench: dev-tools ## Measure: make bench, or make bench SUITE=first_light for one suite
 	benchmarks/run $(SUITE)
