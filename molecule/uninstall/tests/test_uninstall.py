@@ -9,12 +9,11 @@ from testinfra.host import Host
 
 PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
 
-# What Debian's package manager keeps of its own work, what programs log, and what any program may leave where it is for
-# that.
+# What packages make besides their files, what programs log, and what any program may leave where it is for that.
 NOT_OURS = re.compile(
-    r"/(?:tmp|var/tmp|run|dev|var/log|var/cache|var/lib/(?:apt|dpkg|systemd|ucf|private))(?:/|$)"
+    r"/(?:tmp|var/tmp|run|dev|usr|var/log|var/cache|var/lib/(?:apt|dpkg|systemd|ucf|private|logrotate))(?:/|$)"
     r"|/root/(?:\.ansible|(?:files|ports)-before)(?:/|$)"
-    r"|/usr/(?:bin|sbin|lib|lib64|libexec|share|include|local/lib/python[^/]*)(?:/|$)"
+    r"|/etc/(?:alternatives|rc.\.d|apt/apt\.conf\.d|ssl/certs|systemd/(?:system|user)/[^/]*\.wants|\.updated)(?:/|$)"
 )
 
 DATA = re.compile(r"/(?:var/lib/docker|var/lib/containerd|root/\.cache)(?:/|$)")
@@ -33,10 +32,12 @@ def uninstall(*arguments: str) -> str:
 
 
 def added(host: Host) -> list[str]:
-    """Files that the bare server had not, without those of the package manager."""
-    host.check_output("find / -xdev -not -path '/proc/*' | sort >/tmp/files-now")
-    found = host.check_output("comm -13 /root/files-before /tmp/files-now").splitlines()
-    return [path for path in found if not NOT_OURS.match(path)]
+    """Files that neither the bare server had nor a package has."""
+    found = host.check_output(
+        "cat /root/files-before /var/lib/dpkg/info/*.list | sort --unique >/tmp/known; "
+        "find / -xdev -not -path '/proc/*' | sort | comm -23 - /tmp/known"
+    )
+    return [path for path in found.splitlines() if not NOT_OURS.match(path)]
 
 
 def test_all_but_the_data_goes(host: Host) -> None:
