@@ -69,6 +69,12 @@ def _complete(form: dict[str, Any], engine: Engine) -> None:
     # OpenAPI 3.0's word for a file: Swagger UI knows no other.
     fields["file"]["format"] = "binary"
     fields["model"]["examples"] = ["whisper-1"]
+    # A form has no null: what is empty was not given. Told so, Swagger UI leaves the field empty, where it made up a 1.
+    for field in fields.values():
+        if {"type": "null"} in field.get("anyOf", ()):
+            field["anyOf"].remove({"type": "null"})
+            field["anyOf"].append({"type": "string", "const": ""})
+            field["default"] = ""
     if "language" in fields:
         fields["language"]["enum"] = ["", *sorted(engine.languages)]
     if "chunking_strategy" in fields:

@@ -189,6 +189,15 @@ def test_bad_parameters(http: httpx.Client, engine: ScriptedEngine, form: dict[s
     assert engine.asked == []
 
 
+def test_an_empty_number_of_speakers_is_none(http: httpx.Client, engine: ScriptedEngine) -> None:
+    """So says the schema, from which Swagger UI fills its form, and it sends what it shows."""
+    forms = http.get("/openapi.json").json()["components"]["schemas"].values()
+    fields = [form["properties"]["num_speakers"] for form in forms if "num_speakers" in form.get("properties", {})]
+    assert [field["default"] for field in fields] == ["", ""]
+    assert transcribe(http, diarize="true", num_speakers="", min_speakers="", max_speakers="").status_code == 200
+    assert engine.asked[0].speakers == Speakers(None, None, None)
+
+
 def test_diarization_that_cannot_run_is_said_before_any_work(http: httpx.Client, engine: ScriptedEngine) -> None:
     engine.preparation_failure = DiarizationUnavailable(NO_TOKEN)
     answer = transcribe(http, diarize="true")
