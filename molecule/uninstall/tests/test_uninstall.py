@@ -11,9 +11,11 @@ PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
 
 # What packages make besides their files, what programs log, and what any program may leave where it is for that.
 NOT_OURS = re.compile(
-    r"/(?:tmp|var/tmp|run|dev|usr|var/log|var/cache|var/lib/(?:apt|dpkg|systemd|ucf|private|logrotate))(?:/|$)"
+    r"/(?:tmp|var/tmp|run|dev|usr|var/log|var/cache)(?:/|$)"
+    r"|/var/lib/(?:apt|dpkg|fail2ban|logrotate|private|systemd|ucf|unattended-upgrades)(?:/|$)"
+    r"|/var/www(?:/html(?:/index\.nginx-debian\.html)?)?$|/(?:etc|var)/\.updated$"
     r"|/root/(?:\.ansible|(?:files|ports)-before)(?:/|$)"
-    r"|/etc/(?:alternatives|rc.\.d|apt/apt\.conf\.d|ssl/certs|systemd/(?:system|user)/[^/]*\.wants|\.updated)(?:/|$)"
+    r"|/etc/(?:alternatives|rc.\.d|apt/apt\.conf\.d|ssl/certs|systemd/(?:system|user)/[^/]*\.wants)(?:/|$)"
 )
 
 DATA = re.compile(r"/(?:var/lib/docker|var/lib/containerd|root/\.cache)(?:/|$)")
