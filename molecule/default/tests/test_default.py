@@ -23,13 +23,13 @@ def test_service_and_daemon_listen_on_the_loopback_only(host: Host, port: int) -
     assert listeners(host)[port] == {"127.0.0.1"}
 
 
-def test_nothing_else_than_nginx_listens_to_the_world(host: Host) -> None:
+def test_nothing_else_than_sshd_and_nginx_listens_to_the_world(host: Host) -> None:
     public = {
         port
         for port, addresses in listeners(host).items()
         if any(not address.startswith(("127.", "[::1]")) for address in addresses)
     }
-    assert public == {80, 443}
+    assert public == {22, 80, 443}
 
 
 @pytest.mark.parametrize("name", ["docker", "docker-autostart", "nginx"])
