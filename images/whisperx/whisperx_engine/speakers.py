@@ -43,29 +43,35 @@ def at_turns(parts: Iterable[Segment], turns: "pd.DataFrame") -> Iterator[Segmen
     """The same parts, which begin and end with their speaker's turns where those are near.
 
     Diarization finds out exactly when somebody begins and ends; the times of words are for the words. Where people talk
-    at once, the parts overlap as their turns do.
+    at once, the parts overlap as their turns do, but none begins before the one in front of it.
     """
     ends: dict[str | None, float] = {}
     held: Segment | None = None
+    begun = 0.0
     for part in parts:
         if held is not None:
-            yield _at_turn(held, part, turns, ends)
+            held = _at_turn(held, part, turns, ends, begun)
+            begun = held.start
+            yield held
         held = part
     if held is not None:
-        yield _at_turn(held, None, turns, ends)
+        yield _at_turn(held, None, turns, ends, begun)
 
 
-def _at_turn(part: Segment, following: Segment | None, turns: "pd.DataFrame", ends: dict[str | None, float]) -> Segment:
+def _at_turn(
+    part: Segment, following: Segment | None, turns: "pd.DataFrame", ends: dict[str | None, float], begun: float
+) -> Segment:
     own = turns[(turns["speaker"] == part.speaker) & (turns["start"] < part.end) & (turns["end"] > part.start)]
     if own.empty:
         return part
-    earliest = max(part.start - _REACH_SECONDS, ends.get(part.speaker, 0.0))
+    earliest = max(part.start - _REACH_SECONDS, ends.get(part.speaker, 0.0), begun)
     latest = part.end + _REACH_SECONDS
     if following is not None and following.speaker == part.speaker:
         latest = min(latest, max(part.end, following.start))
     start, end = float(own["start"].min()), float(own["end"].max())
     ends[part.speaker] = end = end if part.end < end <= latest else min(max(part.end, end), latest)
-    return replace(part, start=round(start if start >= earliest else part.start, 3), end=round(end, 3))
+    is_in_order = earliest <= start and (following is None or start <= following.start)
+    return replace(part, start=round(start if is_in_order else part.start, 3), end=round(end, 3))
 
 
 def _labelled(segment: Segment, turns: "pd.DataFrame") -> Segment:
