@@ -170,7 +170,13 @@ def test_without_keys_the_map_is_empty(render: Render) -> None:
 
 def test_users_have_a_line_each(render: Render) -> None:
     users = [{"name": "alice", "hash": "$6$salt$x"}, {"name": "bob", "hash": "$6$salt$y"}]
-    assert render("nginx", "htpasswd.j2", nginx_basic_users=users) == "alice:$6$salt$x\nbob:$6$salt$y\n"
+    lines = render("nginx", "htpasswd.j2", nginx_basic_users=users).splitlines()
+    assert [line for line in lines if not line.startswith("#")] == ["alice:$6$salt$x", "bob:$6$salt$y"]
+
+
+def test_a_file_of_no_users_is_not_empty(render: Render) -> None:
+    # ansible.builtin.copy takes no empty content out of a variable.
+    assert render("nginx", "htpasswd.j2", nginx_basic_users=[])
 
 
 @pytest.mark.parametrize("origin", ["", "https://portal.example.com"])
