@@ -25,3 +25,12 @@ def test_another_key_is_not_shown(check: Callable[..., str], state: Callable[[],
     printed = check(nginx_api_keys=[{"name": "another", "key": key}])
     assert key not in printed
     assert state() == before
+
+
+def test_other_names_are_shown_whose_certificates_are_still_to_be_made(
+    check: Callable[..., str], state: Callable[[], str]
+) -> None:
+    before = state()
+    printed = check(site_domain="renamed.localhost")
+    assert re.search(r"^\+\s+server_name whisper\.renamed\.localhost;$", printed, re.MULTILINE)
+    assert state() == before
