@@ -70,6 +70,7 @@ def write_inventory(folder: Path) -> Path:
 
 def lay_out_checkout(folder: Path) -> Path:
     """A copy of the project whose server may be changed."""
+    folder.mkdir()
     for name in CHECKOUT:
         source = PROJECT / name
         if source.is_dir():
