@@ -47,7 +47,8 @@ class Options:
 
     `model` is a canonical id (see `Engine.resolve`), `language` an ISO 639-1 code or None to detect it. `temperature` 0
     lets the engine raise it by itself where its own checks find the text implausible. `voice_activity` None transcribes
-    everything. A `batch_size` above 1 transcribes so many windows at once: faster, without the context of earlier text.
+    everything. A `batch_size` above 1 transcribes so many windows at once: faster, without the context of earlier text;
+    None leaves it to the engine.
     `speakers` None does not tell speakers apart. `align` asks for the most exact times that the engine can find.
     """
 
@@ -59,7 +60,7 @@ class Options:
     hotwords: str | None = None
     word_timestamps: bool = False
     voice_activity: VoiceActivity | None = VoiceActivity()
-    batch_size: int = 1
+    batch_size: int | None = None
     speakers: Speakers | None = None
     align: bool = False
 

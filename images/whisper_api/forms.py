@@ -47,8 +47,11 @@ class TranslationForm:
         str, Form(max_length=_MAX_PROMPT, description="Names and terms that are likely to be said.")
     ] = ""
     batch_size: Annotated[
-        int, Form(ge=1, le=16, description="Windows of 30 s decoded at once: faster for long recordings, less exact.")
-    ] = 1
+        int,
+        Form(
+            ge=0, le=16, description="Windows decoded at once; 0: as many as the server sees fit; 1: with earlier text."
+        ),
+    ] = 0
 
     @property
     def format(self) -> Format:
@@ -70,7 +73,7 @@ class TranslationForm:
             temperature=self.temperature,
             hotwords=self.hotwords or None,
             voice_activity=VoiceActivity() if self.vad_filter else None,
-            batch_size=self.batch_size,
+            batch_size=self.batch_size or None,
         )
 
 

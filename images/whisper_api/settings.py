@@ -34,6 +34,16 @@ class Settings(BaseSettings):
     """How their weights are stored and multiplied, see CTranslate2's documentation on quantization."""
     cpu_threads: NonNegativeInt = 0
     """Threads of one inference; 0 follows the container's CPU limit."""
+    encoder: Literal["auto", "ctranslate2"] = "auto"
+    """What runs a model's encoder: OpenVINO where it is installed and the processor has bfloat16, or always
+    CTranslate2, which runs the decoder too."""
+    short_windows: bool = True
+    """Encode as much as is said and three seconds, where Whisper's window is 30 s; text that is implausible is decoded
+    again with the whole window."""
+    batch_size: Annotated[int, Field(ge=0, le=16)] = 0
+    """Windows of a recording above 30 s that are decoded at once where the request does not say how many. 1 is one
+    after the other, each in the light of the text before it; 0 is as many as memory allows with OpenVINO, 4 at most,
+    else 1."""
     ttl: Annotated[int, Field(ge=-1)] = 300
     """Seconds that an unused model stays in memory; -1 is for ever."""
     queue_length: NonNegativeInt = 8

@@ -3,19 +3,22 @@
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import replace
 
-from faster_whisper import BatchedInferencePipeline, WhisperModel
 from faster_whisper.tokenizer import _LANGUAGE_CODES
 from faster_whisper.transcribe import Segment as WhisperSegment
 
 from whisper_api import audio
 from whisper_api.engine import Download, Model, Options, Segment, Timing, Transcription, UnsupportedOption, Word
 from whisper_api.settings import Settings
-from whisper_faster import speech
+from whisper_faster import batches, speech
 from whisper_faster.loaded_models import LoadedModels
 from whisper_faster.models import ModelCache
+from whisper_faster.short_windows import ShortWindowModel
 
 # Tried one after the other while a window's text is implausible: the values of OpenAI's reference implementation.
-_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+_TEMPERATURES = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+
+# A recording that is longer than what a model reads at once is decoded in a batch of windows unless a client says else.
+_ONE_WINDOW_SECONDS = 30
 
 # A model reads so many tokens of earlier text at most, half of its 448.
 _CONTEXT_TOKENS = 223
@@ -84,7 +87,10 @@ class FasterWhisperEngine:
         with self._loaded.use(options.model) as model:
             _refuse_what_it_cannot(model, options)
             for stretch in recording.stretches():
-                language, found = _transcribe(model, stretch, options, context)
+                if (size := self._batch_size(stretch, options)) > 1:
+                    language, found = _transcribe_batch(model, stretch, options, size)
+                else:
+                    language, found = _transcribe(model, stretch, options, context)
                 if language is not None:
                     understood(language)
                     options = replace(options, language=language)
@@ -93,8 +99,16 @@ class FasterWhisperEngine:
                     yield _segment(number, stretch.start, segment)
                     number += 1
 
+    def _batch_size(self, stretch: audio.Stretch, options: Options) -> int:
+        """How many windows of a stretch are decoded at once; what is drawn at random is drawn for one at a time."""
+        if options.temperature > 0:
+            return 1
+        if options.batch_size is None:
+            return self._loaded.batch_size(options.model) if stretch.seconds > _ONE_WINDOW_SECONDS else 1
+        return options.batch_size
 
-def _refuse_what_it_cannot(model: WhisperModel, options: Options) -> None:
+
+def _refuse_what_it_cannot(model: ShortWindowModel, options: Options) -> None:
     if options.language not in (None, *model.supported_languages):
         message = f"The model {options.model} knows English only. Use a multilingual model, or language en."
         raise UnsupportedOption("language", message)
@@ -105,31 +119,12 @@ def _refuse_what_it_cannot(model: WhisperModel, options: Options) -> None:
 
 
 def _transcribe(
-    model: WhisperModel, stretch: audio.Stretch, options: Options, context: Sequence[int]
+    model: ShortWindowModel, stretch: audio.Stretch, options: Options, context: Sequence[int]
 ) -> tuple[str | None, Iterable[WhisperSegment]]:
     """The language of a stretch and what is said in it; None and nothing where nobody speaks.
 
     Looking for speech comes first: without any the model is not asked, not even for the language.
     """
-    if options.batch_size > 1:
-        windows = speech.windows(stretch.samples, options.voice_activity)
-        if not windows:
-            return None, ()
-        # The library annotates the class but not its constructor.
-        segments, info = BatchedInferencePipeline(model).transcribe(  # type: ignore[no-untyped-call]
-            stretch.samples,
-            language=options.language,
-            task=options.task,
-            initial_prompt=options.prompt,
-            temperature=options.temperature,
-            hotwords=options.hotwords,
-            word_timestamps=options.word_timestamps,
-            without_timestamps=False,
-            clip_timestamps=windows,
-            batch_size=options.batch_size,
-        )
-        return info.language, segments
-
     found = speech.found(stretch.samples, options.voice_activity)
     if found is None:
         return None, ()
@@ -143,6 +138,19 @@ def _transcribe(
         word_timestamps=options.word_timestamps,
     )
     return info.language, found.at_their_times(segments)
+
+
+def _transcribe_batch(
+    model: ShortWindowModel, stretch: audio.Stretch, options: Options, size: int
+) -> tuple[str | None, Iterable[WhisperSegment]]:
+    """The same, `size` windows at once and each without what was said before it."""
+    windows = speech.windows(stretch.samples, options.voice_activity)
+    if not windows:
+        return None, ()
+    if options.language is None:
+        language = batches.detect_language(model, stretch.samples, windows[:size])
+        options = replace(options, language=language)
+    return options.language, batches.transcribe(model, stretch.samples, windows, options, size, _TEMPERATURES)
 
 
 def _segment(number: int, start: float, segment: WhisperSegment) -> Segment:

@@ -2,20 +2,22 @@
 
 import ctypes
 import gc
+import importlib.util
 import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import ctranslate2
-from faster_whisper import WhisperModel
 
 from whisper_api import cgroup
 from whisper_api.engine import ModelInUse, ModelTooLarge, ModelUnavailable
 from whisper_api.settings import Settings
+from whisper_faster.short_windows import Encode, ShortWindowModel
 
 _logger = logging.getLogger("whisper_api")
 
@@ -26,6 +28,11 @@ _RESERVED_BYTES = 400 * 1024**2
 # the model is loaded, but not while it is.
 _GROWTH = {"float32": 2.0, "int8_float32": 1.0}
 
+# Memory of a window in a batch, the decoder's keys and values for each of its beams, in terms of a model's file.
+_WINDOW_SHARE = 0.25
+# More windows at once are hardly faster.
+_LARGEST_BATCH = 4
+
 
 # Text at a raised temperature is drawn at random. The generator of a loaded model takes the seed once:
 # after a start the same requests in the same order get the same answers. More than that CTranslate2 does not offer.
@@ -34,7 +41,7 @@ SEED = 0
 
 @dataclass
 class _Loaded:
-    model: WhisperModel
+    model: ShortWindowModel
     bytes: int
     used: float = field(default_factory=time.monotonic)
     users: int = 0
@@ -56,7 +63,7 @@ class LoadedModels:
         return tuple(self._models)
 
     @contextmanager
-    def use(self, name: str) -> Iterator[WhisperModel]:
+    def use(self, name: str) -> Iterator[ShortWindowModel]:
         """The model, loaded if it is not, and kept in memory until the context is left.
 
         Raises ModelUnavailable, ModelTooLarge; a second caller waits for the first.
@@ -73,6 +80,18 @@ class LoadedModels:
             with self._lock:
                 loaded.users -= 1
                 loaded.used = time.monotonic()
+
+    def batch_size(self, name: str) -> int:
+        """How many windows a loaded model may decode at once: what is set, or what there is memory for.
+
+        One with CTranslate2's encoder of 8 bits: in windows of a batch more was misheard with it than in whole ones.
+        """
+        if self._settings.batch_size:
+            return self._settings.batch_size
+        if self._models[name].model.encoder is None:
+            return 1
+        room = self._memory_bytes() - _RESERVED_BYTES - sum(loaded.bytes for loaded in self._models.values())
+        return max(1, min(_LARGEST_BATCH, int(room / (_WINDOW_SHARE * self._models[name].bytes))))
 
     def unload(self, name: str) -> bool:
         """Whether the model was in memory, which it is not any more. Raises ModelInUse."""
@@ -91,21 +110,42 @@ class LoadedModels:
             self._make_room(name, needed)
         start = time.monotonic()
         ctranslate2.set_random_seed(SEED)
+        threads = self._settings.cpu_threads or cgroup.cpu_threads()
         try:
-            model = WhisperModel(
-                str(folder),
-                device=self._settings.inference_device,
-                compute_type=self._settings.compute_type,
-                cpu_threads=self._settings.cpu_threads or cgroup.cpu_threads(),
-            )
+            # Two processors: while one reads the model the other compiles its encoder.
+            with ThreadPoolExecutor(max_workers=1) as executor:
+                encoder = executor.submit(self._encoder, folder, threads)
+                model = ShortWindowModel(
+                    str(folder),
+                    device=self._settings.inference_device,
+                    compute_type=self._settings.compute_type,
+                    cpu_threads=threads,
+                )
+            model.encoder = encoder.result()
+            _return_freed_memory()
         except (RuntimeError, ValueError) as error:
             # What CTranslate2 says names paths and devices of this machine: it is for the log.
             _logger.exception("%s cannot be loaded", name)
             raise ModelUnavailable(
                 f"The model {name} cannot be loaded; the server's log says why. Its files may have to be fetched again."
             ) from error
+        model.shortens = self._settings.short_windows
         _logger.info("loaded %s in %.1f s", name, time.monotonic() - start)
         return _Loaded(model, needed)
+
+    def _encoder(self, folder: Path, threads: int) -> Encode | None:
+        """Another runtime's encoder where it is faster than CTranslate2's, which is always there."""
+        if self._settings.encoder == "ctranslate2" or self._settings.inference_device != "cpu":
+            return None
+        if importlib.util.find_spec("openvino") is None:
+            return None
+        from whisper_faster import openvino_encoder
+
+        try:
+            return openvino_encoder.load(folder, threads)
+        except ValueError as error:
+            _logger.warning("the encoder of %s runs on CTranslate2: %s", folder, error)
+            return None
 
     def _make_room(self, name: str, needed: int) -> None:
         """Drops models that nobody uses, least recently used first, until another fits."""
@@ -127,8 +167,7 @@ class LoadedModels:
     def _drop(self, name: str) -> None:
         del self._models[name]
         gc.collect()
-        # glibc keeps what was freed for the process's next wish; a container's limit counts it.
-        ctypes.CDLL(None).malloc_trim(0)
+        _return_freed_memory()
 
     def _look_again(self, name: str, seconds: float) -> None:
         if seconds < 0:
@@ -151,3 +190,8 @@ class LoadedModels:
             del loaded
             self._drop(name)
         _logger.info("unloaded %s, unused for %d s", name, self._settings.ttl)
+
+
+def _return_freed_memory() -> None:
+    """glibc keeps what was freed for the process's next wish; a container's limit counts it."""
+    ctypes.CDLL(None).malloc_trim(0)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import onnxruntime  # noqa: F401 - see below
@@ -17,10 +18,27 @@ from whisper_api.engine import VoiceActivity
 # ONNX Runtime, which faster_whisper would import when it is first used, and other threads import other things then: two
 # that import at once can meet in a cycle and find half a module.
 
-# What the model reads at once.
-_WINDOW_SECONDS = 30
-# Between sentences: where one window of a batch may end and the next begin.
+# How long the windows of a batch are: the decoder's work for a token grows with its window, and with their number what
+# it does not know of the sentences around.
+_SHORTEST_SECONDS = 8
+_LONGEST_SECONDS = 15
+# Between words: where one window of a batch may end and the next begin.
 _BATCH_SILENCE_MS = 160
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of a stretch; times in seconds from its start."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
+
+    def of(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        return samples[round(self.start * SAMPLE_RATE) : round(self.end * SAMPLE_RATE)]
 
 
 @dataclass(frozen=True)
@@ -53,23 +71,48 @@ def found(samples: NDArray[np.float32], voice_activity: VoiceActivity | None) ->
     return Speech(np.concatenate(chunks), parts)
 
 
-def windows(samples: NDArray[np.float32], voice_activity: VoiceActivity | None) -> list[dict[str, float]]:
-    """Windows of at most 30 s that hold all speech: their `start` and `end` in seconds; all of it without looking."""
-    seconds = len(samples) / SAMPLE_RATE
+def windows(samples: NDArray[np.float32], voice_activity: VoiceActivity | None) -> list[Window]:
+    """Windows of at most 15 s that hold all speech; all of it without looking.
+
+    A window ends at the longest of the silences in its last seconds: a sentence is rather in one window than in two.
+    """
     if voice_activity is None:
-        starts = range(0, math.ceil(seconds), _WINDOW_SECONDS)
-        return [{"start": float(start), "end": min(float(start + _WINDOW_SECONDS), seconds)} for start in starts]
+        seconds = len(samples) / SAMPLE_RATE
+        starts = range(0, math.ceil(seconds), _LONGEST_SECONDS)
+        return [Window(float(start), min(float(start + _LONGEST_SECONDS), seconds)) for start in starts]
     options = _options(voice_activity)
-    options.max_speech_duration_s = _WINDOW_SECONDS
+    options.speech_pad_ms = 0
+    options.max_speech_duration_s = _LONGEST_SECONDS
     options.min_silence_duration_ms = min(_BATCH_SILENCE_MS, voice_activity.silence_ms)
-    joined: list[dict[str, float]] = []
-    for part in get_speech_timestamps(samples, options):
-        start, end = part["start"] / SAMPLE_RATE, part["end"] / SAMPLE_RATE
-        if joined and end - joined[-1]["start"] <= _WINDOW_SECONDS:
-            joined[-1]["end"] = end
-        else:
-            joined.append({"start": start, "end": end})
+    parts = [
+        Window(part["start"] / SAMPLE_RATE, part["end"] / SAMPLE_RATE)
+        for part in get_speech_timestamps(samples, options)
+    ]
+    return _padded(_joined(parts), voice_activity.padding_ms / 1000, len(samples) / SAMPLE_RATE)
+
+
+def _joined(parts: Sequence[Window]) -> list[Window]:
+    """Parts of speech joined to windows as long as they may be, but for a cut at a longer silence."""
+    joined: list[Window] = []
+    while parts:
+        fitting = sum(part.end - parts[0].start <= _LONGEST_SECONDS for part in parts) or 1
+        count = fitting
+        if fitting < len(parts):
+            ends = [n for n in range(1, fitting + 1) if parts[n - 1].end - parts[0].start >= _SHORTEST_SECONDS]
+            count = max(ends, key=lambda n: parts[n].start - parts[n - 1].end, default=fitting)
+        joined.append(Window(parts[0].start, parts[count - 1].end))
+        parts = parts[count:]
     return joined
+
+
+def _padded(found: Sequence[Window], padding: float, seconds: float) -> list[Window]:
+    """Windows with so much more at both ends, up to the middle of the silence between two."""
+    silences = [(before.end + behind.start) / 2 for before, behind in pairwise(found)]
+    middles = [0.0, *silences, seconds]
+    return [
+        Window(max(window.start - padding, before), min(window.end + padding, behind))
+        for window, before, behind in zip(found, middles, middles[1:], strict=False)
+    ]
 
 
 def _options(voice_activity: VoiceActivity) -> VadOptions:

@@ -1,0 +1,204 @@
+"""Several windows of a long recording at once: the decoder reads its weights once for all of them.
+
+faster-whisper's own batches encode 30 s for each window, take the first text whatever it is, and lose what was written
+behind the last time.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ctranslate2 import StorageView
+from faster_whisper.audio import pad_or_trim
+from faster_whisper.tokenizer import Tokenizer
+from faster_whisper.transcribe import Segment, Word, get_compression_ratio, get_suppressed_tokens
+from numpy.typing import NDArray
+
+from whisper_api.engine import Options
+from whisper_faster.short_windows import FRAMES_PER_SECOND, Features, ShortWindowModel, plausible
+from whisper_faster.speech import Window
+
+_BEAM_SIZE = 5
+_TIMES_PER_SECOND = 50
+
+# What belongs to the word behind it, and to the word before it: faster-whisper's defaults.
+_PREPENDED = "\"'“¿([{-"
+_APPENDED = "\"'.。,，!！?？:：”)]}、"  # noqa: RUF001
+
+
+@dataclass(frozen=True)
+class _Text:
+    """What the decoder wrote for a window."""
+
+    tokens: list[int]
+    log_probability: float
+    compression_ratio: float
+    no_speech_probability: float
+
+    def is_plausible(self, window: Window, tokenizer: Tokenizer) -> bool:
+        first_time = tokenizer.timestamp_begin
+        return plausible(self.tokens, self.log_probability, self.compression_ratio, window.seconds, first_time)
+
+
+def detect_language(model: ShortWindowModel, samples: NDArray[np.float32], windows: Sequence[Window]) -> str:
+    """The most probable language of the windows, whose encoding the model keeps."""
+    if not model.model.is_multilingual:
+        return "en"
+    sums: defaultdict[str, float] = defaultdict(float)
+    for languages in model.model.detect_language(model.encode(_features(model, samples, windows))):
+        for token, probability in languages:
+            sums[token[2:-2]] += probability
+    return max(sums, key=sums.__getitem__)
+
+
+def transcribe(
+    model: ShortWindowModel,
+    samples: NDArray[np.float32],
+    windows: Sequence[Window],
+    options: Options,
+    size: int,
+    again: list[float],
+) -> Iterator[Segment]:
+    """The segments of the windows, `size` of which are decoded at once at temperature 0; `options` has a language.
+
+    A window whose text is implausible is decoded again by itself, at the temperatures of `again`.
+    """
+    tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task=options.task, language=options.language)
+    last_word_end = 0.0
+    for first in range(0, len(windows), size):
+        batch = windows[first : first + size]
+        encoded = model.encode(_features(model, samples, batch))
+        texts = _decoded(model, encoded, len(batch), tokenizer, options)
+        written = [
+            list(_pieces(text.tokens, window, tokenizer.timestamp_begin))
+            for window, text in zip(batch, texts, strict=True)
+        ]
+        if options.word_timestamps:
+            frames = [round(window.seconds * FRAMES_PER_SECOND) for window in batch]
+            # Annotated for one window only.
+            last_word_end = model.add_word_timestamps(
+                written,  # type: ignore[arg-type]
+                tokenizer,
+                encoded,
+                frames,  # type: ignore[arg-type]
+                _PREPENDED,
+                _APPENDED,
+                last_word_end,
+            )
+        for window, text, pieces in zip(batch, texts, written, strict=True):
+            if text.is_plausible(window, tokenizer):
+                yield from _segments(pieces, text, tokenizer)
+            else:
+                yield from _decoded_again(model, samples, window, options, again)
+
+
+def _features(model: ShortWindowModel, samples: NDArray[np.float32], windows: Sequence[Window]) -> Features:
+    """The windows' spectrograms, of 30 s each with zeros behind the sound."""
+    spectrograms = (model.feature_extractor(window.of(samples))[:, :-1] for window in windows)
+    return np.stack([pad_or_trim(spectrogram) for spectrogram in spectrograms])
+
+
+def _decoded(
+    model: ShortWindowModel, encoded: StorageView, count: int, tokenizer: Tokenizer, options: Options
+) -> list[_Text]:
+    prompt = model.get_prompt(
+        tokenizer,
+        previous_tokens=tokenizer.encode(" " + options.prompt.strip()) if options.prompt else [],
+        hotwords=options.hotwords,
+    )
+    results = model.model.generate(
+        encoded,
+        [prompt] * count,
+        beam_size=_BEAM_SIZE,
+        max_length=model.max_length,
+        suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),  # type: ignore[arg-type]  # it wants a list
+        return_scores=True,
+        return_no_speech_prob=True,
+    )
+    texts = []
+    for result in results:
+        tokens = result.sequences_ids[0]
+        # A score is the mean over the tokens without the one that ends the text.
+        log_probability = result.scores[0] * len(tokens) / (len(tokens) + 1)
+        ratio = get_compression_ratio(tokenizer.decode(tokens).strip())
+        texts.append(_Text(tokens, log_probability, ratio, result.no_speech_prob))
+    return texts
+
+
+def _pieces(tokens: Iterable[int], window: Window, first_time: int) -> Iterator[dict[str, Any]]:
+    """What was written between two times, in the form that faster-whisper gives words to."""
+
+    def piece(end: float) -> dict[str, Any]:
+        start_token, end_token = (first_time + round(moment * _TIMES_PER_SECOND) for moment in (start, end))
+        return {
+            "seek": round(window.start * FRAMES_PER_SECOND),
+            "start": window.start + start,
+            "end": window.start + end,
+            "tokens": [start_token, *written, end_token],
+        }
+
+    start = 0.0
+    written: list[int] = []
+    silent = True
+    for token in tokens:
+        if token < first_time:
+            written.append(token)
+            continue
+        time = min((token - first_time) / _TIMES_PER_SECOND, window.seconds)
+        if written:
+            yield piece(time)
+            written, silent = [], False
+        start = time
+    if written or silent:
+        # faster-whisper looks for words in every window.
+        yield piece(window.seconds)
+
+
+def _segments(pieces: Iterable[dict[str, Any]], text: _Text, tokenizer: Tokenizer) -> Iterator[Segment]:
+    for piece in pieces:
+        if not (said := tokenizer.decode(piece["tokens"])).strip():
+            continue
+        yield Segment(
+            id=0,
+            seek=piece["seek"],
+            start=piece["start"],
+            end=piece["end"],
+            text=said,
+            tokens=piece["tokens"],
+            avg_logprob=text.log_probability,
+            compression_ratio=text.compression_ratio,
+            no_speech_prob=text.no_speech_probability,
+            words=[Word(**word) for word in piece.get("words", ())],
+            temperature=0.0,
+        )
+
+
+def _decoded_again(
+    model: ShortWindowModel,
+    samples: NDArray[np.float32],
+    window: Window,
+    options: Options,
+    temperatures: list[float],
+) -> Iterator[Segment]:
+    """A window's segments as faster-whisper finds them."""
+    with model.whole_windows():
+        segments, _ = model.transcribe(
+            window.of(samples),
+            language=options.language,
+            task=options.task,
+            initial_prompt=options.prompt,
+            temperature=temperatures,
+            hotwords=options.hotwords,
+            word_timestamps=options.word_timestamps,
+        )
+        found = list(segments)
+    for segment in found:
+        segment.seek += round(window.start * FRAMES_PER_SECOND)
+        segment.start += window.start
+        segment.end += window.start
+        for word in segment.words or ():
+            word.start += window.start
+            word.end += window.start
+        yield segment
