@@ -64,7 +64,7 @@ wheels: tools ## Fetch PyTorch for the image of WhisperX in demo and tests
 
 ## Tests
 
-.PHONY: test test-unit test-templates test-preflight test-api test-guide test-browser test-whisperx test-kills molecule bench
+.PHONY: test test-unit test-templates test-preflight test-api test-guide test-browser test-whisperx test-kills molecule bench bench-quick
 test: ## All of it: lint, unit, templates, molecule, demo, api; with the seconds of each
 	tools/run-tests
 
@@ -103,6 +103,9 @@ test-kills: dev-tools images models ## Kill deployments at random moments, and r
 
 bench: dev-tools ## Measure: make bench, or make bench SUITE=first_light for one suite
 	benchmarks/run $(SUITE)
+
+bench-quick: dev-tools models ## How fast recordings become text, in under three minutes: make bench-quick PEER=NAME=URL
+	benchmarks/run speed --quick $(if $(PEER),--peer '$(PEER)')
 
 ## Linters
 

@@ -1,6 +1,7 @@
 """Fills the tables of measurements in the documents from benchmarks/results: `make docs`.
 
-A table stands between `<!-- measured: SUITE -->` or `<!-- word error rates: SUITE -->` and `<!-- end -->`.
+A table stands between `<!-- measured: SUITE -->`, `<!-- word error rates: SUITE -->` or `<!-- speeds: speeds -->` and
+`<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks.rows import RESULTS, Row
 
@@ -18,7 +20,7 @@ DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "performance.md")
 # A row of a suite that holds one recording's word error rate against another program's, which is the target.
 _WORD_ERROR_RATE = re.compile(r"word error rate, (?P<file>.+), (?P<other>\S+)'s")
 
-_BEGIN = re.compile(r"<!-- (?P<kind>measured|word error rates): (?P<suite>\w+) -->")
+_BEGIN = re.compile(r"<!-- (?P<kind>measured|word error rates|speeds): (?P<suite>\w+) -->")
 _SECTION = re.compile(_BEGIN.pattern + r"\n(?P<table>.*?)\n?<!-- end -->", re.DOTALL)
 
 
@@ -33,8 +35,12 @@ def filled(document: str, results: Path = RESULTS) -> str:
     def section(match: re.Match[str]) -> str:
         if _BEGIN.search(match["table"]):
             raise ValueError(f"the table before {_BEGIN.search(match['table'])!r} has no <!-- end -->")
-        rows = [Row(**row) for row in json.loads((results / f"{match['suite']}.json").read_text(encoding="utf-8"))]
-        lines = _measured(rows) if match["kind"] == "measured" else _word_error_rates(rows)
+        content = json.loads((results / f"{match['suite']}.json").read_text(encoding="utf-8"))
+        if match["kind"] == "speeds":
+            lines = _speeds(content)
+        else:
+            rows = [Row(**row) for row in content]
+            lines = _measured(rows) if match["kind"] == "measured" else _word_error_rates(rows)
         return "\n".join([match[0].partition("\n")[0], *lines, "<!-- end -->"])
 
     text, tables = _SECTION.subn(section, document)
@@ -58,6 +64,22 @@ def _word_error_rates(rows: list[Row]) -> Iterator[str]:
     yield "|---|---|---|"
     for match, row in found:
         yield f"| {match['file']} | {row.value:g} | {row.target.removeprefix('= ')} |"
+
+
+def _speeds(content: dict[str, Any]) -> Iterator[str]:
+    """What benchmarks/speed.py saved: times of one run in which all took turns."""
+    versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
+    yield f"`{content['command']}` on {content['machine']}; {versions}. Peak of memory: "
+    yield ", ".join(f"{name} {megabytes} MB" for name, megabytes in content["megabytes"].items()) + "."
+    yield ""
+    yield "| recording | by | seconds, median | least to most | words wrong | segments |"
+    yield "|---|---|---|---|---|---|"
+    for speed in content["speeds"]:
+        wrong = f"{speed['wrong']:g} %" if speed["wrong"] >= 0 else ""
+        yield (
+            f"| {speed['case']} | {speed['participant']} | {speed['seconds']:g} | {speed['least']:g} to "
+            f"{speed['most']:g} ({speed['runs']}) | {wrong} | {speed['segments']} |"
+        )
 
 
 def main() -> None:

@@ -77,3 +77,24 @@ def test_the_documents_are_what_make_docs_writes(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     assert "<!-- measured: " in text
     assert text == filled(text), f"{document.name} is out of date: run `make docs`"
+
+
+def test_a_table_of_speeds(tmp_path: Path) -> None:
+    speed = {"seconds": 0.4, "least": 0.3, "most": 0.5, "runs": 5, "segments": 1}
+    content = {
+        "machine": "2 x CPU",
+        "versions": {"python": "3.11"},
+        "command": "make bench SUITE=speed",
+        "megabytes": {"ours": 500},
+        "speeds": [
+            {"case": "7 s", "participant": "ours", "wrong": 4.5, **speed},
+            {"case": "169 s", "participant": "ours", "wrong": -1, **speed},
+        ],
+    }
+    (tmp_path / "speeds.json").write_text(json.dumps(content), encoding="utf-8")
+    lines = filled("<!-- speeds: speeds -->\n<!-- end -->\n", tmp_path).splitlines()
+    assert lines[-3:-1] == [
+        "| 7 s | ours | 0.4 | 0.3 to 0.5 (5) | 4.5 % | 1 |",
+        "| 169 s | ours | 0.4 | 0.3 to 0.5 (5) |  | 1 |",
+    ]
+    assert lines[1] == "`make bench SUITE=speed` on 2 x CPU; python 3.11. Peak of memory: "
