@@ -34,7 +34,7 @@ batched = BatchedInferencePipeline(model)  # type: ignore[no-untyped-call]
 
 
 def of_silero(samples: Any) -> list[dict[str, float]]:
-    return speech.windows(samples, VoiceActivity())
+    return [{"start": window.start, "end": window.end} for window in speech.windows(samples, VoiceActivity())]
 
 
 def of_pyannote(samples: Any) -> list[dict[str, float]]:
