@@ -1,22 +1,30 @@
 """Where somebody speaks: Silero's voice activity detection, as faster-whisper brings it."""
 
+import importlib.util
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import onnxruntime  # noqa: F401 - see below
+from faster_whisper import vad
 from faster_whisper.transcribe import Segment as WhisperSegment
 from faster_whisper.transcribe import restore_speech_timestamps
-from faster_whisper.vad import VadOptions, collect_chunks, get_speech_timestamps, get_vad_model
+from faster_whisper.vad import VadOptions, collect_chunks, get_speech_timestamps
 from numpy.typing import NDArray
 
 from whisper_api.audio import SAMPLE_RATE
 from whisper_api.engine import VoiceActivity
 
-# ONNX Runtime, which faster_whisper would import when it is first used, and other threads import other things then: two
-# that import at once can meet in a cycle and find half a module.
+# The runtime of the network that tells speech from silence, without OpenVINO the one that faster_whisper would import when
+# it is first used. Other threads import other things then: two that import at once can meet in a cycle and find half a
+# module.
+if importlib.util.find_spec("openvino"):
+    from whisper_faster import openvino_silero
+
+    vad.get_vad_model = openvino_silero.model
+else:
+    import onnxruntime  # noqa: F401
 
 # How long the windows of a batch are: the decoder's work for a token grows with its window, and with their number what
 # it does not know of the sentences around.
@@ -57,7 +65,7 @@ class Speech:
 
 def prepare() -> None:
     """Loads what tells speech from silence, which otherwise the first recording would wait for."""
-    get_vad_model()
+    vad.get_vad_model()
 
 
 def found(samples: NDArray[np.float32], voice_activity: VoiceActivity | None) -> Speech | None:
