@@ -24,16 +24,29 @@ MOST_WORDS_OF_ONE = 1.0
 # An output that never ends has several times the words.
 RUN_AWAY = 2.0
 
-# Digits that the model gets wrong with float32 weights, and right with those of 8 bits, by chance.
-_WRONG_IN_FLOAT32 = {"audioeval/hi/ginti.wav": 3.0}
+# Left to `make bench SUITE=whisper_faster`, which reads out all: counting is heard in two other languages, and in the
+# last nothing is understood at any temperature, for which it takes a quarter of the time.
+_COUNTED = ("es/conteo", "hi/ginti", "it/conteggio", "ja/kazoeru", "pl/liczenie", "pt/contagem", "zh/jishu")
+_LEFT_OUT = {f"audioeval/{name}.wav" for name in (*_COUNTED, "pl/witaj_swiecie")}
+# Half of the long one.
+_JOINED_ONLY = {"pyannote/sample.wav"}
+
+# What is misheard, or runs away, when one or the other guard is taken out.
+_GUARDED = {
+    "audioeval/en/counting.wav",
+    "audioeval/fr/comptage.wav",
+    "audioeval/hi/namaste_duniya.wav",
+    "audioeval/zh/pangrama.wav",
+    "librivox/sense_and_sensibility_01_austen_64kb-0880.wav",
+}
 
 Heard = dict[str, tuple[str, float, int]]
 
 
 @pytest.fixture(scope="module")
 def recordings(speech: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """Those whose text is known, and one that is long: the English ones, each after a second of silence."""
-    known = [recording for recording in speech if recording["text"]]
+    """Those whose text is known, and one that is long: the English ones, each before a second of silence."""
+    known = [recording for recording in speech if recording["text"] and recording["file"] not in _LEFT_OUT]
     english = [recording for recording in known if recording["language"] == "en"]
     path = tmp_path_factory.mktemp("speech") / "joined.wav"
     with wave.open(str(path), "wb") as file:
@@ -45,7 +58,8 @@ def recordings(speech: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFa
                 samples = sound.samples(0, sound.seconds)
             file.writeframes((samples * 32767).astype(np.int16).tobytes() + bytes(2 * audio.SAMPLE_RATE))
     text = " ".join(recording["text"] for recording in english)
-    return [*known, {"file": "joined.wav", "path": path, "language": "en", "text": text}]
+    alone = [recording for recording in known if recording["file"] not in _JOINED_ONLY]
+    return [*alone, {"file": "joined.wav", "path": path, "language": "en", "text": text}]
 
 
 def heard(recordings: list[dict[str, Any]], **settings: Any) -> Heard:
@@ -64,17 +78,22 @@ def whole(recordings: list[dict[str, Any]]) -> Heard:
     return heard(recordings, encoder="ctranslate2", short_windows=False, batch_size=1)
 
 
-def complaints(whole: Heard, short: Heard) -> list[str]:
-    """What is understood worse than it may be."""
-    found = []
-    for file, (text, wrong, words) in short.items():
-        before = max(whole[file][1], _WRONG_IN_FLOAT32.get(file, 0.0))
-        if wrong - before > max(MOST_WORDS_OF_ONE, words * MOST_POINTS_OF_ONE / 100):
-            found.append(f"{file}: {before:.1f} -> {wrong:.1f} of {words} words wrong: {text}")
-    before, after = (100 * sum(w for _, w, _ in h.values()) / sum(n for _, _, n in h.values()) for h in (whole, short))
-    if after - before > MOST_POINTS:
-        found.append(f"all: {before:.2f} -> {after:.2f} % wrong")
-    return found
+@pytest.fixture(scope="module")
+def guarded(recordings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [recording for recording in recordings if recording["file"] in _GUARDED]
+
+
+def misheard(whole: Heard, short: Heard) -> list[str]:
+    """The recordings that are understood worse than one may be."""
+    return [
+        f"{file}: {whole[file][1]:.1f} -> {wrong:.1f} of {words} words wrong: {text}"
+        for file, (text, wrong, words) in short.items()
+        if wrong - whole[file][1] > max(MOST_WORDS_OF_ONE, words * MOST_POINTS_OF_ONE / 100)
+    ]
+
+
+def percent_wrong(heard: Heard) -> float:
+    return 100 * sum(wrong for _, wrong, _ in heard.values()) / sum(words for _, _, words in heard.values())
 
 
 def runs_away(short: Heard) -> list[str]:
@@ -86,28 +105,29 @@ def test_no_more_is_misheard_than_with_whole_windows(
     recordings: list[dict[str, Any]], whole: Heard, encoder: str
 ) -> None:
     short = heard(recordings, encoder=encoder)
-    assert not complaints(whole, short)
+    assert not misheard(whole, short)
+    assert percent_wrong(short) - percent_wrong(whole) <= MOST_POINTS
     assert not runs_away(short)
 
 
 def test_taking_out_the_guard_of_probability_is_noticed(
-    recordings: list[dict[str, Any]], whole: Heard, monkeypatch: pytest.MonkeyPatch
+    guarded: list[dict[str, Any]], whole: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(short_windows, "_LOWEST_LOG_PROBABILITY", -100.0)
-    assert complaints(whole, heard(recordings))
+    assert misheard(whole, heard(guarded))
 
 
 def test_taking_out_the_silence_behind_the_speech_is_noticed(
-    recordings: list[dict[str, Any]], whole: Heard, monkeypatch: pytest.MonkeyPatch
+    guarded: list[dict[str, Any]], whole: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what then runs away is held back by the guard of repetition."""
     monkeypatch.setattr(short_windows, "_PADDING_SECONDS", 0)
     monkeypatch.setattr(short_windows, "_SHORTEST_SECONDS", 0)
-    guarded = heard(recordings)
-    assert complaints(whole, guarded)
-    assert not runs_away(guarded)
+    short = heard(guarded)
+    assert misheard(whole, short)
+    assert not runs_away(short)
     monkeypatch.setattr(short_windows, "_HIGHEST_COMPRESSION_RATIO", 100.0)
-    assert runs_away(heard(recordings))
+    assert runs_away(heard(guarded))
 
 
 SPEECH_BEGINS = 50364  # the token of 0 seconds
