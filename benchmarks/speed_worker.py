@@ -38,7 +38,7 @@ else:
     if sys.argv[1] == "WhisperModel":
         transcribe: Any = model.transcribe
     else:
-        pipeline = BatchedInferencePipeline(model)  # type: ignore[no-untyped-call]
+        pipeline = BatchedInferencePipeline(model)
         transcribe = partial(pipeline.transcribe, batch_size=8)
 
     work = library

@@ -30,7 +30,7 @@ torch.set_num_threads(THREADS)
 pyannote = Pyannote(torch.device("cpu"), token=None, chunk_size=30, vad_onset=0.500, vad_offset=0.363)
 model = WhisperModel(sys.argv[1], device="cpu", compute_type="int8", cpu_threads=THREADS)
 # The library annotates the class but not its constructor.
-batched = BatchedInferencePipeline(model)  # type: ignore[no-untyped-call]
+batched = BatchedInferencePipeline(model)
 
 
 def of_silero(samples: Any) -> list[dict[str, float]]:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from whisper_api.audio import SAMPLE_RATE
 from whisper_api.engine import VoiceActivity
 
-# The runtime of the network that tells speech from silence, without OpenVINO the one that faster_whisper would import when
-# it is first used. Other threads import other things then: two that import at once can meet in a cycle and find half a
-# module.
+# The runtime of the network that tells speech from silence; without OpenVINO the one that faster_whisper would import
+# when it is first used. Other threads import other things then: two that import at once can meet in a cycle and find
+# half a module.
 if importlib.util.find_spec("openvino"):
     from whisper_faster import openvino_silero
 
