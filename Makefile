@@ -31,9 +31,12 @@ demo-down: ## Remove every trace of the demo
 
 ## Servers
 
-.PHONY: host
+.PHONY: host bundle
 host: tools ## Add an inventory with secrets of its own: make host NAME=srv1.example.com ADDRESS=192.0.2.10
 	@python -m tools.new_host '$(NAME)' $(if $(ADDRESS),'$(ADDRESS)')
+
+bundle: tools engine ## Make an archive to deploy from without the internet: make bundle HOST=srv1.example.com INVENTORY=inventory/srv1.example.com
+	ansible-playbook playbooks/bundle.yml $(if $(INVENTORY),--inventory '$(INVENTORY)') $(if $(HOST),--limit '$(HOST)')
 
 ## Tools
 

@@ -6,6 +6,7 @@ Every case deploys `site.yml` to a fresh server of the test bed that is used for
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,6 +164,22 @@ CASES = [
         {"docker_image_archives": [{"name": "python:3.11-slim", "src": "/nowhere.tar"}]},
         ["docker_image_archives", "/nowhere.tar", "docker save"],
     ),
+    Case("packages that are not there", {"packages_archive": "/nowhere.tar"}, ["packages_archive names /nowhere.tar"]),
+    Case(
+        "wheels of the daemon that are not there",
+        {"autostart_wheels_folder": "/nowhere"},
+        ["autostart_wheels_folder names /nowhere", "reaches PyPI"],
+    ),
+    Case(
+        "certificates of Let's Encrypt without the internet",
+        {"bundle_archive": "/nowhere.tar"},
+        ["without the internet", "certificates_source", "selfsigned or provided"],
+    ),
+    Case(
+        "an archive to deploy from that is not there",
+        {"bundle_archive": "/nowhere.tar", "certificates_source": "selfsigned"},
+        ["/nowhere.tar does not exist", "make bundle"],
+    ),
     Case("a time that is none", {"autostart_idle_timeout": -1}, ["autostart_idle_timeout is -1", "0 for never"]),
     Case(
         "a start that waits for hours",
@@ -204,6 +221,43 @@ def test_wrong_variables(inventory: Path, server: str, case: Case) -> None:
     before = changed_files(server)
     printed = deploy(inventory, case.variables)
     assert [word for word in case.words if word not in printed] == [], printed[-2000:]
+    assert changed_files(server) == before
+
+
+MODEL = "models/models--Systran--faster-whisper-small/refs/main"
+
+
+@pytest.mark.parametrize(
+    ("distribution", "files", "damage", "words"),
+    [
+        ("ubuntu 24", [], b"", "is for ubuntu 24 on x86_64, the host is debian 13 on x86_64"),
+        ("debian 13", ["packages.tar"], b"DAMAGED!", "damaged or incomplete (packages.tar missing or not as packed)"),
+        ("debian 13", [], b"", "packages_archive names"),
+        ("debian 13", ["packages.tar", "wheels/a.whl"], b"", "has no Systran/faster-whisper-small"),
+        (
+            "debian 13",
+            ["packages.tar", "wheels/a.whl", MODEL],
+            b"",
+            "the image of faster-whisper that this checkout deploys with these variables",
+        ),
+    ],
+    ids=["another distribution", "damaged", "no packages", "another model", "another version"],
+)
+def test_an_archive_to_deploy_from_that_does_not_fit(
+    inventory: Path, server: str, tmp_path: Path, distribution: str, files: list[str], damage: bytes, words: str
+) -> None:
+    content = tmp_path / "content"
+    for name in ["note", *files]:
+        (content / name).parent.mkdir(parents=True, exist_ok=True)
+        (content / name).write_bytes(f"content of {name}".encode())
+    archive = tmp_path / "archive.tar"
+    pack = [sys.executable, "roles/bundle/files/bundle.py", "pack", "--distribution", distribution]
+    assert run(*pack, "--architecture", "x86_64", str(content), str(archive)).returncode == 0
+    archive.write_bytes(archive.read_bytes().replace(b"content of packages", b"content of " + (damage or b"packages")))
+    before = changed_files(server)
+    variables = {"bundle_archive": str(archive), "certificates_source": "selfsigned", "whisperx_state": "absent"}
+    printed = deploy(inventory, variables)
+    assert words in printed, printed[-2000:]
     assert changed_files(server) == before
 
 

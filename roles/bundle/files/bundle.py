@@ -1,0 +1,153 @@
+"""Packs the folder of a bundle into an archive, and opens the archive where a deployment uses it.
+
+The archive is a tar file. Its first member, `manifest.json`, says for which distribution and architecture it is and has
+the SHA-256 of every file that follows. That tells what is damaged or incomplete, not who made it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import shutil
+import sys
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+class Refused(Exception):
+    """Why an archive is not used, in words for the operator."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What hosts an archive is for."""
+
+    distribution: str
+    """Identifier and first number of the version, as in os-release(5): ``debian 13``."""
+    architecture: str
+    """The machine as uname(2) has it: ``x86_64``."""
+
+    def __str__(self) -> str:
+        return f"{self.distribution} on {self.architecture}"
+
+
+def pack(folder: Path, archive: Path, target: Target) -> None:
+    """Write all files of the folder to the archive, which appears whole or not at all."""
+    files = {str(path.relative_to(folder)): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    manifest = json.dumps({"format": FORMAT, "target": asdict(target), "files": files}, indent=1).encode()
+    draft = archive.with_name(f"{archive.name}.part")
+    with tarfile.open(draft, "w", dereference=True) as tar:
+        first = tarfile.TarInfo(MANIFEST)
+        first.size = len(manifest)
+        tar.addfile(first, io.BytesIO(manifest))
+        for name in files:
+            tar.add(folder / name, name)
+    draft.rename(archive)
+
+
+def open_bundle(archive: Path, target: Target) -> Path:
+    """Unpack the archive beside itself, unless it is there unpacked and whole; return that folder.
+
+    Raises:
+        Refused: there is no such archive, it is no whole bundle, or it is for other hosts. Nothing was unpacked then.
+    """
+    if not archive.is_file():
+        raise Refused(f"{archive} does not exist. Make it with `make bundle`, or correct bundle_archive.")
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            files = _manifest(archive, tar, target)
+            folder = archive.with_name(f"{archive.name}.unpacked")
+            if not _damaged(folder, files):
+                return folder
+            with tempfile.TemporaryDirectory(prefix=f".{archive.name}-", dir=archive.parent) as draft:
+                _unpack(archive, tar, Path(draft), files)
+                shutil.rmtree(folder, ignore_errors=True)
+                Path(draft, "content").rename(folder)
+    except tarfile.TarError as error:
+        raise _is_damaged(archive, str(error)) from error
+    except OSError as error:
+        raise Refused(f"{archive} could not be unpacked into {archive.parent}: {error}") from error
+    return folder
+
+
+def _manifest(archive: Path, tar: tarfile.TarFile, target: Target) -> Mapping[str, str]:
+    """Name → SHA-256 of the files that the archive should have."""
+    first = tar.next()
+    content = tar.extractfile(first) if first is not None and first.name == MANIFEST else None
+    if content is None:
+        raise Refused(f"{archive} is no bundle: it does not begin with {MANIFEST}. `make bundle` makes one.")
+    try:
+        manifest = json.load(content)
+        found = manifest["format"]
+        made_for = Target(**manifest["target"])
+        files: dict[str, str] = dict(manifest["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _is_damaged(archive, f"{MANIFEST} cannot be read") from error
+    if found != FORMAT:
+        raise Refused(f"{archive} has format {found}, this checkout reads {FORMAT}. Make it again with this checkout.")
+    if made_for != target:
+        raise Refused(f"{archive} is for {made_for}, the host is {target}. Make one for that with `make bundle`.")
+    return files
+
+
+def _unpack(archive: Path, tar: tarfile.TarFile, draft: Path, files: Mapping[str, str]) -> None:
+    content = draft / "content"
+    content.mkdir(mode=0o755)
+    for member in tar:
+        if member.name == MANIFEST:
+            continue
+        if member.name not in files or not member.isreg():
+            raise _is_damaged(archive, f"{member.name} does not belong to it")
+        tar.extract(member, content, filter="data")
+    damaged = _damaged(content, files)
+    if damaged:
+        raise _is_damaged(archive, f"{', '.join(damaged)} missing or not as packed")
+
+
+def _is_damaged(archive: Path, found: str) -> Refused:
+    return Refused(f"{archive} is damaged or incomplete ({found}). Copy it again from where it was made.")
+
+
+def _damaged(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """The files that are missing from the folder or differ."""
+    return [name for name, wanted in files.items() if not (folder / name).is_file() or _sha256(folder / name) != wanted]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    packer = commands.add_parser("pack", help="make the archive from a folder")
+    packer.add_argument("folder", type=Path)
+    opener = commands.add_parser("open", help="unpack it beside itself and print the folder")
+    for command in (packer, opener):
+        command.add_argument("archive", type=Path)
+        command.add_argument("--distribution", required=True, help="as in os-release(5): debian 13")
+        command.add_argument("--architecture", required=True, help="as uname(2) has it: x86_64")
+    arguments = parser.parse_args()
+    target = Target(arguments.distribution, arguments.architecture)
+    if arguments.command == "pack":
+        pack(arguments.folder, arguments.archive, target)
+        return 0
+    try:
+        print(open_bundle(arguments.archive, target))
+    except Refused as reason:
+        print(reason, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
