@@ -3,6 +3,8 @@
 # index for apt.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
+# Who made the folder may delete what is in it, whatever happens.
+trap 'chown -R --reference=/packages /packages' EXIT
 
 apt-get update -q
 # As if nothing was installed: a host may lack what this image has, or have it older.
@@ -14,4 +16,3 @@ rm -rf /packages/partial /packages/lock
 apt-get install -yq --no-install-recommends apt-utils
 cd /packages
 apt-ftparchive packages . >Packages
-chown -R --reference=/packages /packages
