@@ -39,7 +39,10 @@ TASK = re.compile(r"^TASK \[(.*?)\] \**$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Kill:
-    """A deployment that was killed after `after` seconds in `task`, and the plain run that followed it."""
+    """A deployment that was killed after `after` seconds in `task`, and the plain run that followed it.
+
+    `task` is empty when the deployment had ended before.
+    """
 
     fresh: bool
     after: float
@@ -130,7 +133,7 @@ def kill_one(deployments: Deployments, after: float, *, fresh: bool) -> Kill:
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    task = deployments.task() if process.returncode < 0 else "(had ended)"
+    task = deployments.task() if process.returncode < 0 else ""
     repaired, seconds = deployments.run()
     if not repaired:
         print(deployments.log.read_text(encoding="utf-8")[-5000:], file=sys.stderr)
@@ -156,9 +159,13 @@ def kill_all(count: int, moments: random.Random) -> list[Kill]:
                     raise SystemExit(deployments.log.read_text(encoding="utf-8")[-5000:])
                 continue
             kill = kill_one(deployments, moments.uniform(0, durations[fresh]), fresh=fresh)
+            if kill.repaired and not kill.task:
+                print("had ended before its moment", flush=True)
+                continue
             kills.append(kill)
+            task = kill.task.replace("|", r"\|")
             print(
-                f"| {len(kills)} | {'fresh' if fresh else 'changed'} | {kill.after:.0f} s | {kill.task} "
+                f"| {len(kills)} | {'fresh' if fresh else 'changed'} | {kill.after:.0f} s | {task} "
                 f"| {'ended well' if kill.repaired else 'FAILED'} in {kill.repair_seconds:.0f} s |",
                 flush=True,
             )
