@@ -57,8 +57,9 @@ class Fleet:
 
     async def enter(self, service: Service, *, wake: bool) -> Visit:
         """`Service.enter`, within the limits of held requests. Raises `TooManyHeld` too."""
-        if service.enter_ready_or_raise(wake=wake):
-            return await service.enter(wake=wake)
+        visit = service.enter_at_once(wake=wake)
+        if visit is not None:
+            return visit
         if service.held >= HELD_PER_SERVICE or self.held >= HELD_IN_ALL:
             raise TooManyHeld("Too many requests wait for services to start.", retry_after=RETRY_LATER)
         return await service.enter(wake=wake)

@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterable
 
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -65,11 +64,7 @@ def to_client(headers: CIMultiDictProxy[str], identity: str, waited: float | Non
 
 def _end_to_end(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     ended = _HOP_BY_HOP | _named_by_connection(headers) if "Connection" in headers else _HOP_BY_HOP
-    return CIMultiDict(_without(headers, ended))
-
-
-def _without(headers: CIMultiDictProxy[str], names: frozenset[str]) -> Iterable[tuple[str, str]]:
-    return ((name, value) for name, value in headers.items() if name.lower() not in names)
+    return CIMultiDict([(name, value) for name, value in headers.items() if name.lower() not in ended])
 
 
 def _named_by_connection(headers: CIMultiDictProxy[str]) -> frozenset[str]:

@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NamedTuple
 
 import aiohttp
 from aiohttp import web
@@ -90,8 +90,7 @@ class _Body:
             raise BadRequest("The body is malformed or incomplete.") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(NamedTuple):
     """A request with what was made of it; host and path (with the query) are as the client wrote them."""
 
     request: web.BaseRequest
@@ -120,6 +119,8 @@ class Proxy:
             host, path = _target(request)
             service = self._fleet.find(normalize_host(host))
             call = _Call(request, host, path, identity, _Body(request))
+            if request.content.is_eof():
+                return await self._serve(call, service)
             async with _watched(call):
                 return await self._serve(call, service)
         except RequestError as error:
@@ -149,12 +150,12 @@ class Proxy:
         arrived = loop.time()
         waited: float | None = None
         for last in (False, True):
-            ready = service.enter_ready_or_raise(wake=wake)
-            if wake and not ready and not settings.blocking:
-                service.wake()
-                raise Starting(f"{settings.name} is starting.", retry_after=PAGE_RETRY)
-            visit = await self._fleet.enter(service, wake=wake)
-            if not ready:
+            visit = service.enter_at_once(wake=wake)
+            if visit is None:
+                if wake and not settings.blocking:
+                    service.wake()
+                    raise Starting(f"{settings.name} is starting.", retry_after=PAGE_RETRY)
+                visit = await self._fleet.enter(service, wake=wake)
                 waited = loop.time() - arrived
             try:
                 answer = await self._ask(call, service, visit, last=last)
@@ -231,10 +232,7 @@ def _wakes(settings: ServiceSettings, call: _Call) -> bool:
 
 @asynccontextmanager
 async def _watched(call: _Call) -> AsyncIterator[None]:
-    """Notice a client that leaves or falls silent during a body; one without a body is noticed by its connection."""
-    if call.request.content.is_eof():
-        yield
-        return
+    """Notice a client that leaves or falls silent during a body; without one its connection notices."""
     watch = asyncio.create_task(give_up_body(call.request, lambda: call.body.waits_since, IDLE_TIMEOUT))
     try:
         yield

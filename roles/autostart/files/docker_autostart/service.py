@@ -145,8 +145,9 @@ class Service:
         With `wake` false the request neither wakes the service nor keeps it awake. Raises `Asleep` (only then),
         `StartFailed`, `StartTimeout` after `start_timeout` seconds, `Withdrawn`.
         """
-        if self.enter_ready_or_raise(wake=wake):
-            return self._admit(wake)
+        visit = self.enter_at_once(wake=wake)
+        if visit is not None:
+            return visit
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[Visit] = loop.create_future()
         self._waiters.add(turn)
@@ -166,8 +167,11 @@ class Service:
             raise StartTimeout(message, retry_after=RETRY_LATER)
         return turn.result()
 
-    def enter_ready_or_raise(self, *, wake: bool = True) -> bool:
-        """Whether `enter` would return at once; raises what it would raise at once."""
+    def enter_at_once(self, *, wake: bool = True) -> Visit | None:
+        """`enter` where that need not wait, None where it would; raises what it would raise at once."""
+        return self._admit(wake) if self._is_ready_or_raise(wake) else None
+
+    def _is_ready_or_raise(self, wake: bool) -> bool:
         if self._withdrawn:
             raise Withdrawn(f"{self.settings.name} is not served any more.")
         if self.state is State.DRAINING and wake and self._drain_from is State.READY and not self._stop_is_forced:
@@ -183,7 +187,7 @@ class Service:
 
     def wake(self) -> None:
         """Start without waiting. Raises `StartFailed` while a failed start is not to be repeated yet, `Withdrawn`."""
-        if not self.enter_ready_or_raise():
+        if not self._is_ready_or_raise(wake=True):
             self._start_wanted = True
             self._changed.set()
 

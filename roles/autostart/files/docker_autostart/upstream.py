@@ -7,9 +7,8 @@ body.
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import cast
+from typing import NamedTuple, cast
 
 import aiohttp
 import yarl
@@ -19,13 +18,12 @@ from aiohttp.http import StreamWriter
 from aiohttp.streams import StreamReader
 from multidict import CIMultiDict, CIMultiDictProxy
 
-CONNECT_TIMEOUT = 2.0
+CONNECT_TIMEOUT = aiohttp.ClientTimeout(sock_connect=2.0)
 KEPT_SECONDS = 1.0
 """Less than servers keep an idle connection (uvicorn 5 s, gunicorn 2 s): none is used that is about to be closed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The head of a container's answer, and its body as it comes."""
 
     status: int
@@ -63,8 +61,7 @@ class Upstream:
         if port not in self._destinations:
             url = yarl.URL.build(scheme="http", host="127.0.0.1", port=port)
             self._destinations[port] = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop())
-        timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT)
-        return await self._connector.connect(self._destinations[port], [], timeout)
+        return await self._connector.connect(self._destinations[port], [], CONNECT_TIMEOUT)
 
     async def exchange(
         self,
