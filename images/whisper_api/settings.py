@@ -33,7 +33,8 @@ class Settings(BaseSettings):
     compute_type: str = "int8"
     """How their weights are stored and multiplied, see CTranslate2's documentation on quantization."""
     cpu_threads: NonNegativeInt = 0
-    """Threads of one inference; 0 follows the container's CPU limit."""
+    """Processors that inference may use; 0 follows the container's CPU limit. Whether a window gets a thread for each
+    of them, or one, is measured at the first start. torch has one thread unless this is set."""
     encoder: Literal["auto", "ctranslate2"] = "auto"
     """What runs a model's encoder: OpenVINO where it is installed and the processor has bfloat16, or always
     CTranslate2, which runs the decoder too."""

@@ -4,7 +4,7 @@ faster-whisper's own batches encode 30 s for each window, take the first text wh
 behind the last time.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +27,9 @@ _TIMES_PER_SECOND = 50
 _PREPENDED = "\"'“¿([{-"
 _APPENDED = "\"'.。,，!！?？:：”)]}、"  # noqa: RUF001
 
+# Of CTranslate2's class WhisperGenerationResultAsync, which has no types.
+_Results = list[Any]
+
 
 @dataclass(frozen=True)
 class _Text:
@@ -42,12 +45,14 @@ class _Text:
         return plausible(self.tokens, self.log_probability, self.compression_ratio, window.seconds, first_time)
 
 
-def detect_language(model: ShortWindowModel, samples: NDArray[np.float32], windows: Sequence[Window]) -> str:
-    """The most probable language of the windows, whose encoding the model keeps."""
+def detect_language(model: ShortWindowModel, samples: NDArray[np.float32], windows: Sequence[Window], size: int) -> str:
+    """The most probable language of the first batch that `transcribe` will make, whose encoding the model keeps."""
     if not model.model.is_multilingual:
         return "en"
     sums: defaultdict[str, float] = defaultdict(float)
-    for languages in model.model.detect_language(model.encode(_features(model, samples, windows))):
+    for languages in model.model.detect_language(
+        model.encode(_features(model, samples, _batches(model, windows, size)[0]))
+    ):
         for token, probability in languages:
             sums[token[2:-2]] += probability
     return max(sums, key=sums.__getitem__)
@@ -63,14 +68,12 @@ def transcribe(
 ) -> Iterator[Segment]:
     """The segments of the windows, `size` of which are decoded at once at temperature 0; `options` has a language.
 
-    A window whose text is implausible is decoded again by itself, at the temperatures of `again`.
+    A window whose text is implausible is decoded again by itself, at the temperatures of `again`. While windows are
+    decoded the next are encoded.
     """
     tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task=options.task, language=options.language)
     last_word_end = 0.0
-    for first in range(0, len(windows), size):
-        batch = windows[first : first + size]
-        encoded = model.encode(_features(model, samples, batch))
-        texts = _decoded(model, encoded, len(batch), tokenizer, options)
+    for batch, encoded, texts in _decoded(model, samples, _batches(model, windows, size), tokenizer, options):
         written = [
             list(_pieces(text.tokens, window, tokenizer.timestamp_begin))
             for window, text in zip(batch, texts, strict=True)
@@ -100,25 +103,55 @@ def _features(model: ShortWindowModel, samples: NDArray[np.float32], windows: Se
     return np.stack([pad_or_trim(spectrogram) for spectrogram in spectrograms])
 
 
+def _batches(model: ShortWindowModel, windows: Sequence[Window], size: int) -> list[Sequence[Window]]:
+    """The windows in as many batches at once as the model has workers, of `size` windows together."""
+    of_one = max(1, size // model.workers)
+    return [windows[first : first + of_one] for first in range(0, len(windows), of_one)]
+
+
 def _decoded(
+    model: ShortWindowModel,
+    samples: NDArray[np.float32],
+    batched: Sequence[Sequence[Window]],
+    tokenizer: Tokenizer,
+    options: Options,
+) -> Iterator[tuple[Sequence[Window], StorageView, list[_Text]]]:
+    """Each batch with its encoding and its texts; one more than the model has workers is under way."""
+    under_way: deque[tuple[Sequence[Window], StorageView, _Results]] = deque()
+    for batch in batched:
+        encoded = model.encode(_features(model, samples, batch))
+        under_way.append((batch, encoded, _begun(model, encoded, len(batch), tokenizer, options)))
+        if len(under_way) > model.workers:
+            batch, encoded, results = under_way.popleft()
+            yield batch, encoded, _texts(results, tokenizer)
+    for batch, encoded, results in under_way:
+        yield batch, encoded, _texts(results, tokenizer)
+
+
+def _begun(
     model: ShortWindowModel, encoded: StorageView, count: int, tokenizer: Tokenizer, options: Options
-) -> list[_Text]:
+) -> _Results:
     prompt = model.get_prompt(
         tokenizer,
         previous_tokens=tokenizer.encode(" " + options.prompt.strip()) if options.prompt else [],
         hotwords=options.hotwords,
     )
-    results = model.model.generate(
+    begun: _Results = model.model.generate(
         encoded,
         [prompt] * count,
+        asynchronous=True,
         beam_size=_BEAM_SIZE,
         max_length=model.max_length,
         suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),  # type: ignore[arg-type]  # it wants a list
         return_scores=True,
         return_no_speech_prob=True,
     )
+    return begun
+
+
+def _texts(results: _Results, tokenizer: Tokenizer) -> list[_Text]:
     texts = []
-    for result in results:
+    for result in (under_way.result() for under_way in results):
         tokens = result.sequences_ids[0]
         # A score is the mean over the tokens without the one that ends the text.
         log_probability = result.scores[0] * len(tokens) / (len(tokens) + 1)

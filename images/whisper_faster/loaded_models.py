@@ -1,6 +1,5 @@
 """Which models are in memory, and when they leave it."""
 
-import ctypes
 import gc
 import importlib.util
 import logging
@@ -17,6 +16,7 @@ import ctranslate2
 from whisper_api import cgroup
 from whisper_api.engine import ModelInUse, ModelTooLarge, ModelUnavailable
 from whisper_api.settings import Settings
+from whisper_faster import freed_memory, window_threads
 from whisper_faster.short_windows import Encode, ShortWindowModel
 
 _logger = logging.getLogger("whisper_api")
@@ -30,12 +30,13 @@ _GROWTH = {"float32": 2.0, "int8_float32": 1.0}
 
 # Memory of a window in a batch, the decoder's keys and values for each of its beams, in terms of a model's file.
 _WINDOW_SHARE = 0.25
-# More windows at once are hardly faster.
+# More windows in the batch of a worker are hardly faster, and where there are several workers already two are not.
 _LARGEST_BATCH = 4
 
 
-# Text at a raised temperature is drawn at random. The generator of a loaded model takes the seed once:
-# after a start the same requests in the same order get the same answers. More than that CTranslate2 does not offer.
+# Text at a raised temperature is drawn at random. Each worker of a loaded model takes the seed once: after a start the
+# same requests in the same order get the same answers where there is one worker; with several it depends on which of
+# them was free. More than that CTranslate2 does not offer.
 SEED = 0
 
 
@@ -77,6 +78,7 @@ class LoadedModels:
         try:
             yield loaded.model
         finally:
+            loaded.model.forget()
             with self._lock:
                 loaded.users -= 1
                 loaded.used = time.monotonic()
@@ -91,7 +93,9 @@ class LoadedModels:
         if self._models[name].model.encoder is None:
             return 1
         room = self._memory_bytes() - _RESERVED_BYTES - sum(loaded.bytes for loaded in self._models.values())
-        return max(1, min(_LARGEST_BATCH, int(room / (_WINDOW_SHARE * self._models[name].bytes))))
+        workers = self._models[name].model.workers
+        largest = _LARGEST_BATCH if workers == 1 else workers
+        return max(1, min(largest, int(room / (_WINDOW_SHARE * self._models[name].bytes))))
 
     def unload(self, name: str) -> bool:
         """Whether the model was in memory, which it is not any more. Raises ModelInUse."""
@@ -110,19 +114,18 @@ class LoadedModels:
             self._make_room(name, needed)
         start = time.monotonic()
         ctranslate2.set_random_seed(SEED)
-        threads = self._settings.cpu_threads or cgroup.cpu_threads()
+        cores = self._settings.cpu_threads or cgroup.cpu_threads()
+
+        def model_with(threads: int) -> ShortWindowModel:
+            return self._model_with(folder, threads, cores)
+
         try:
-            # Two processors: while one reads the model the other compiles its encoder.
-            with ThreadPoolExecutor(max_workers=1) as executor:
-                encoder = executor.submit(self._encoder, folder, threads)
-                model = ShortWindowModel(
-                    str(folder),
-                    device=self._settings.inference_device,
-                    compute_type=self._settings.compute_type,
-                    cpu_threads=threads,
-                )
-            model.encoder = encoder.result()
-            _return_freed_memory()
+            if cores == 1 or self._settings.inference_device != "cpu":
+                model = model_with(cores)
+            else:
+                what = f"{name} in {self._settings.compute_type}, encoder {self._settings.encoder}"
+                model = window_threads.fastest(self._settings.data_folder, what, cores, model_with)
+            freed_memory.give_back()
         except (RuntimeError, ValueError) as error:
             # What CTranslate2 says names paths and devices of this machine: it is for the log.
             _logger.exception("%s cannot be loaded", name)
@@ -132,6 +135,23 @@ class LoadedModels:
         model.shortens = self._settings.short_windows
         _logger.info("loaded %s in %.1f s", name, time.monotonic() - start)
         return _Loaded(model, needed)
+
+    def _model_with(self, folder: Path, threads: int, cores: int) -> ShortWindowModel:
+        """The model with so many threads for a window, and as many windows at once as there are processors for."""
+        workers = max(1, cores // threads)
+        # Two processors: while one reads the model the other compiles its encoder.
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            encoder = executor.submit(self._encoder, folder, threads)
+            model = ShortWindowModel(
+                str(folder),
+                device=self._settings.inference_device,
+                compute_type=self._settings.compute_type,
+                cpu_threads=threads,
+                num_workers=workers,
+            )
+        model.encoder = encoder.result()
+        model.workers = workers
+        return model
 
     def _encoder(self, folder: Path, threads: int) -> Encode | None:
         """Another runtime's encoder where it is faster than CTranslate2's, which is always there."""
@@ -167,7 +187,7 @@ class LoadedModels:
     def _drop(self, name: str) -> None:
         del self._models[name]
         gc.collect()
-        _return_freed_memory()
+        freed_memory.give_back()
 
     def _look_again(self, name: str, seconds: float) -> None:
         if seconds < 0:
@@ -190,8 +210,3 @@ class LoadedModels:
             del loaded
             self._drop(name)
         _logger.info("unloaded %s, unused for %d s", name, self._settings.ttl)
-
-
-def _return_freed_memory() -> None:
-    """glibc keeps what was freed for the process's next wish; a container's limit counts it."""
-    ctypes.CDLL(None).malloc_trim(0)

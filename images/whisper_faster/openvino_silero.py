@@ -19,6 +19,9 @@ _PROPERTIES = {
     "ENABLE_CPU_PINNING": False,
 }
 
+# Steps of 32 ms that the network hears at once: with the library's 10,000 five minutes took 130 MB.
+_AT_ONCE = 500
+
 
 class _Session:
     """What `SileroVADModel` calls of an `onnxruntime.InferenceSession`."""
@@ -27,9 +30,16 @@ class _Session:
         self._network = openvino.Core().compile_model(path, "CPU", _PROPERTIES)
 
     def run(self, _: None, inputs: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """The network's outputs, all of them, in their order."""
+        """The network's outputs, all of them, in their order: probabilities, and the two states at the end."""
         # A request of its own: threads may not share one.
-        return list(self._network.create_infer_request().infer(inputs).to_tuple())
+        request = self._network.create_infer_request()
+        sound, state, cell = inputs["input"], inputs["h"], inputs["c"]
+        found = []
+        for first in range(0, len(sound), _AT_ONCE):
+            part = {"input": sound[first : first + _AT_ONCE], "h": state, "c": cell}
+            probabilities, state, cell = request.infer(part).to_tuple()
+            found.append(probabilities)
+        return [np.concatenate(found), state, cell]
 
 
 class OpenVinoSilero(SileroVADModel):

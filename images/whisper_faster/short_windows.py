@@ -61,6 +61,8 @@ class ShortWindowModel(WhisperModel):
 
     shortens = True
     encoder: Encode | None = None
+    # Windows that are decoded side by side.
+    workers = 1
     _window: _Window | None = None
 
     @contextmanager
@@ -79,6 +81,10 @@ class ShortWindowModel(WhisperModel):
         if self._window is None or not np.array_equal(part, self._window.part):
             self._window = _Window(whole, part, self._encoded(part))
         return self._window.output
+
+    def forget(self) -> None:
+        """Let go of what was encoded last."""
+        self._window = None
 
     def detect_language(  # type: ignore[override]  # with fewer names for the same options
         self, audio: Features | None = None, features: Features | None = None, **options: Any

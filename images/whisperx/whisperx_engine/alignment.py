@@ -12,11 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from whisper_api import cgroup
 from whisper_api.audio import Recording
 from whisper_api.engine import Segment, Word
 from whisperx_engine.settings import WhisperXSettings
-from whisperx_engine.torch_models import TorchModels, device
+from whisperx_engine.torch_models import TorchModels, device, set_threads
 
 _logger = logging.getLogger("whisper_api")
 
@@ -73,10 +72,9 @@ class Alignment:
             yield loaded and replace(loaded, metadata={**loaded.metadata, "language": language})
 
     def _load(self, language: str, name: str) -> AlignModel:
-        import torch
         from whisperx.alignment import load_align_model
 
-        torch.set_num_threads(self._settings.cpu_threads or cgroup.cpu_threads())
+        set_threads(self._settings)
         where = device(self._settings)
         model, metadata = load_align_model(language, where, model_name=name)
         return AlignModel(model, metadata, where)

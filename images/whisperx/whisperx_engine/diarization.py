@@ -5,12 +5,11 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whisper_api import cgroup
 from whisper_api.audio import Recording
 from whisper_api.engine import DiarizationUnavailable, Speakers
 from whisperx_engine.pipeline_files import PipelineFiles
 from whisperx_engine.settings import WhisperXSettings
-from whisperx_engine.torch_models import TorchModels, device, give_memory_back
+from whisperx_engine.torch_models import TorchModels, device, give_memory_back, set_threads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,10 +44,9 @@ class Diarization:
         folder = self._files.folder()
 
         def load() -> Any:
-            import torch
             from whisperx.diarize import DiarizationPipeline
 
-            torch.set_num_threads(self._settings.cpu_threads or cgroup.cpu_threads())
+            set_threads(self._settings)
             where = device(self._settings)
             try:
                 pipeline = DiarizationPipeline(model_name=str(folder), device=where)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,14 @@ _CACHE = Path(__file__).parents[3] / ".cache"
 # huggingface_hub reads its environment when it is first imported.
 os.environ["HF_HOME"] = str(_CACHE / "models")
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A folder for what the first model that is loaded measures, for all that follow."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("WHISPER__DATA_FOLDER", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest.fixture(scope="session")
