@@ -69,7 +69,7 @@ def _word_error_rates(rows: list[Row]) -> Iterator[str]:
 def _speeds(content: dict[str, Any]) -> Iterator[str]:
     """What benchmarks/speed.py saved: times of one run in which all took turns."""
     versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
-    yield f"`{content['command']}` on {content['machine']}; {versions}. Peak of memory: "
+    yield f"`{content['command']}` on {content['machine']}; {versions}. Most memory during the long recording: "
     yield ", ".join(f"{name} {megabytes} MB" for name, megabytes in content["megabytes"].items()) + "."
     yield ""
     yield "| recording | by | seconds, median | least to most | words wrong | segments |"

@@ -43,8 +43,8 @@ class Settings(BaseSettings):
     again with the whole window."""
     batch_size: Annotated[int, Field(ge=0, le=16)] = 0
     """Windows of a recording above 30 s that are decoded at once where the request does not say how many. 1 is one
-    after the other, each in the light of the text before it; 0 is as many as memory allows with OpenVINO, 4 at most,
-    else 1."""
+    after the other, each in the light of the text before it; 0 is with OpenVINO one for each processor, or as many as
+    memory allows where a window gets all threads, 4 at most, else 1."""
     ttl: Annotated[int, Field(ge=-1)] = 300
     """Seconds that an unused model stays in memory; -1 is for ever."""
     queue_length: NonNegativeInt = 8

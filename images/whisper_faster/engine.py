@@ -1,6 +1,6 @@
 """faster-whisper behind the `Engine` protocol: CTranslate2 on the CPU or a GPU, no torch."""
 
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import replace
 
 from faster_whisper.tokenizer import _LANGUAGE_CODES
@@ -9,7 +9,7 @@ from faster_whisper.transcribe import Segment as WhisperSegment
 from whisper_api import audio
 from whisper_api.engine import Download, Model, Options, Segment, Timing, Transcription, UnsupportedOption, Word
 from whisper_api.settings import Settings
-from whisper_faster import batches, freed_memory, speech
+from whisper_faster import batches, speech
 from whisper_faster.loaded_models import LoadedModels
 from whisper_faster.models import ModelCache
 from whisper_faster.short_windows import ShortWindowModel
@@ -150,13 +150,7 @@ def _transcribe_batch(
     if options.language is None:
         language = batches.detect_language(model, stretch.samples, windows, size)
         options = replace(options, language=language)
-    return options.language, _frugal(batches.transcribe(model, stretch.samples, windows, options, size, _TEMPERATURES))
-
-
-def _frugal(segments: Iterable[WhisperSegment]) -> Iterator[WhisperSegment]:
-    """The segments; what decoding them freed is given back behind them, some 100 MB."""
-    yield from segments
-    freed_memory.give_back()
+    return options.language, batches.transcribe(model, stretch.samples, windows, options, size, _TEMPERATURES)
 
 
 def _segment(number: int, start: float, segment: WhisperSegment) -> Segment:

@@ -79,6 +79,7 @@ class LoadedModels:
             yield loaded.model
         finally:
             loaded.model.forget()
+            freed_memory.give_back()
             with self._lock:
                 loaded.users -= 1
                 loaded.used = time.monotonic()
@@ -125,7 +126,6 @@ class LoadedModels:
             else:
                 what = f"{name} in {self._settings.compute_type}, encoder {self._settings.encoder}"
                 model = window_threads.fastest(self._settings.data_folder, what, cores, model_with)
-            freed_memory.give_back()
         except (RuntimeError, ValueError) as error:
             # What CTranslate2 says names paths and devices of this machine: it is for the log.
             _logger.exception("%s cannot be loaded", name)

@@ -15,7 +15,7 @@ from typing import Any
 from whisper_api.audio import Recording
 from whisper_api.engine import Segment, Word
 from whisperx_engine.settings import WhisperXSettings
-from whisperx_engine.torch_models import TorchModels, device, set_threads
+from whisperx_engine.torch_models import TorchModels, device
 
 _logger = logging.getLogger("whisper_api")
 
@@ -74,7 +74,6 @@ class Alignment:
     def _load(self, language: str, name: str) -> AlignModel:
         from whisperx.alignment import load_align_model
 
-        set_threads(self._settings)
         where = device(self._settings)
         model, metadata = load_align_model(language, where, model_name=name)
         return AlignModel(model, metadata, where)

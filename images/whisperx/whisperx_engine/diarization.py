@@ -9,7 +9,7 @@ from whisper_api.audio import Recording
 from whisper_api.engine import DiarizationUnavailable, Speakers
 from whisperx_engine.pipeline_files import PipelineFiles
 from whisperx_engine.settings import WhisperXSettings
-from whisperx_engine.torch_models import TorchModels, device, give_memory_back, set_threads
+from whisperx_engine.torch_models import TorchModels, device, give_memory_back
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,6 @@ class Diarization:
         def load() -> Any:
             from whisperx.diarize import DiarizationPipeline
 
-            set_threads(self._settings)
             where = device(self._settings)
             try:
                 pipeline = DiarizationPipeline(model_name=str(folder), device=where)

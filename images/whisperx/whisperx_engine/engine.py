@@ -16,6 +16,7 @@ from whisperx_engine.alignment import Alignment, aligned
 from whisperx_engine.diarization import Diarization, speaker_turns
 from whisperx_engine.settings import WhisperXSettings
 from whisperx_engine.speakers import at_turns, by_speaker
+from whisperx_engine.torch_models import set_threads
 
 
 class WhisperXEngine:
@@ -25,6 +26,7 @@ class WhisperXEngine:
         self._whisper = FasterWhisperEngine(settings)
         self._alignment = Alignment(settings)
         self.diarization = Diarization(settings)
+        self._settings = settings
 
     @property
     def default_model(self) -> str:
@@ -92,8 +94,11 @@ class WhisperXEngine:
                     found = (aligned(segment, recording, model) for segment in found)
             # Only now, for where nobody speaks there is nobody to be told apart.
             if options.speakers is not None:
+                set_threads(self._settings, shared_out=False)
                 turns = speaker_turns(pipeline, recording, options.speakers, transcription.go_on)
                 found = at_turns((part for segment in found for part in by_speaker(segment, turns)), turns)
+            if transcription.timing == "aligned":
+                set_threads(self._settings, shared_out=True)
             for number, segment in enumerate(found):
                 yield replace(segment, id=number)
 

@@ -31,8 +31,8 @@ AUTHORITY = str(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "ca.pem")
 SPEECH = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]) / ".cache/speech"
 CLIP = SPEECH / "librivox/sense_and_sensibility_01_austen_64kb-0870.wav"
 LONG = SPEECH / "silero/aepyx.wav"
-REQUEST_REPEATED, JOB_REPEATED = 8, 8
-"""How often the 169 s: they take two free cores 4 s at the least, 20 s when other work keeps them busy."""
+REQUEST_REPEATED, JOB_REPEATED = 10, 10
+"""How often the 169 s: they take two free cores 3 s at the least, 20 s when other work keeps them busy."""
 IDLE_TIMEOUT = 20.0
 UPLOAD = 300_000_000
 

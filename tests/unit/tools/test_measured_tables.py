@@ -97,4 +97,4 @@ def test_a_table_of_speeds(tmp_path: Path) -> None:
         "| 7 s | ours | 0.4 | 0.3 to 0.5 (5) | 4.5 % | 1 |",
         "| 169 s | ours | 0.4 | 0.3 to 0.5 (5) |  | 1 |",
     ]
-    assert lines[1] == "`make bench SUITE=speed` on 2 x CPU; python 3.11. Peak of memory: "
+    assert lines[1] == "`make bench SUITE=speed` on 2 x CPU; python 3.11. Most memory during the long recording: "
