@@ -36,7 +36,7 @@ MEGABYTE = 1024**2
 
 ENVIRONMENT = {
     **os.environ,
-    "PYTHONPATH": f"{ROOT / 'images'}:{ROOT / 'images/whisper_faster'}",
+    "PYTHONPATH": f"{ROOT / 'images'}:{ROOT / 'images/whisper_faster'}:{ROOT / 'benchmarks/as_the_image'}",
     "HF_HOME": str(CACHE / "models"),
     "HF_HUB_OFFLINE": "1",
     "MALLOC_ARENA_MAX": "2",  # as the image sets it, and the next
