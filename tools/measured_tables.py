@@ -7,12 +7,14 @@ A table stands between `<!-- measured: SUITE -->`, `<!-- word error rates: SUITE
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.rows import RESULTS, Row
+from benchmarks.speed import BATCHED, OURS, SEQUENTIAL
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "performance.md")
@@ -80,6 +82,26 @@ def _speeds(content: dict[str, Any]) -> Iterator[str]:
             f"| {speed['case']} | {speed['participant']} | {speed['seconds']:g} | {speed['least']:g} to "
             f"{speed['most']:g} ({speed['runs']}) | {wrong} | {speed['segments']} |"
         )
+    yield ""
+    yield from _plot(content["speeds"])
+
+
+def _plot(speeds: list[dict[str, Any]]) -> Iterator[str]:
+    """How many times as fast as the library's default ours and its batches are; Mermaid, which GitHub draws."""
+    seconds = {(speed["case"], speed["participant"]): speed["seconds"] for speed in speeds}
+    cases = list(dict.fromkeys(speed["case"] for speed in speeds))
+
+    def times(participant: str) -> list[float]:
+        return [round(seconds[case, SEQUENTIAL] / seconds[case, participant], 1) for case in cases]
+
+    yield "```mermaid"
+    yield "xychart-beta"
+    yield f'    title "Times as fast as {SEQUENTIAL}: bars {OURS}, line its batches of 8"'
+    yield "    x-axis [" + ", ".join(f'"{case}"' for case in cases) + "]"
+    yield f'    y-axis "times" 0 --> {math.ceil(max(times(OURS) + times(BATCHED)))}'
+    yield f"    bar {times(OURS)}"
+    yield f"    line {times(BATCHED)}"
+    yield "```"
 
 
 def main() -> None:

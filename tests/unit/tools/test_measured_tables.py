@@ -81,6 +81,7 @@ def test_the_documents_are_what_make_docs_writes(document: Path) -> None:
 
 def test_a_table_of_speeds(tmp_path: Path) -> None:
     speed = {"seconds": 0.4, "least": 0.3, "most": 0.5, "runs": 5, "segments": 1}
+    others = {"WhisperModel": 1.0, "BatchedInferencePipeline(batch_size=8)": 0.8}
     content = {
         "machine": "2 x CPU",
         "versions": {"python": "3.11"},
@@ -89,12 +90,21 @@ def test_a_table_of_speeds(tmp_path: Path) -> None:
         "speeds": [
             {"case": "7 s", "participant": "ours", "wrong": 4.5, **speed},
             {"case": "169 s", "participant": "ours", "wrong": -1, **speed},
+            *(
+                {"case": case, "participant": name, "wrong": -1, **speed, "seconds": seconds}
+                for case in ("7 s", "169 s")
+                for name, seconds in others.items()
+            ),
         ],
     }
     (tmp_path / "speeds.json").write_text(json.dumps(content), encoding="utf-8")
     lines = filled("<!-- speeds: speeds -->\n<!-- end -->\n", tmp_path).splitlines()
-    assert lines[-3:-1] == [
+    assert lines[6:8] == [
         "| 7 s | ours | 0.4 | 0.3 to 0.5 (5) | 4.5 % | 1 |",
         "| 169 s | ours | 0.4 | 0.3 to 0.5 (5) |  | 1 |",
     ]
+    assert '    x-axis ["7 s", "169 s"]' in lines
+    assert '    y-axis "times" 0 --> 3' in lines
+    assert "    bar [2.5, 2.5]" in lines
+    assert "    line [1.2, 1.2]" in lines
     assert lines[1] == "`make bench SUITE=speed` on 2 x CPU; python 3.11. Most memory during the long recording: "
