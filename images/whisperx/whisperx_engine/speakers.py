@@ -85,9 +85,23 @@ def _labelled(segment: Segment, turns: "pd.DataFrame") -> Segment:
     }
     assign_word_speakers(near, {"segments": [spoken]})
     speaker = spoken.get("speaker", UNKNOWN_SPEAKER)
-    names = _continued([word.get("speaker") for word in spoken["words"]], speaker)
+    names = _continued([_speaker_of(word, speaker, near) for word in spoken["words"]], speaker)
     words = [replace(word, speaker=name) for word, name in zip(segment.words, names, strict=True)]
     return replace(segment, words=words, speaker=speaker)
+
+
+def _speaker_of(word: dict[str, Any], of_segment: str, turns: "pd.DataFrame") -> str | None:
+    """Who says a word: where people talk at once and nothing tells whose it is, who says the rest of the segment."""
+    speaker = word.get("speaker")
+    if speaker in (None, of_segment) or _seconds(word, of_segment, turns) < _seconds(word, speaker, turns):
+        return speaker
+    return of_segment
+
+
+def _seconds(word: dict[str, Any], speaker: str, turns: "pd.DataFrame") -> float:
+    """How long a speaker speaks during a word."""
+    own = turns[turns["speaker"] == speaker]
+    return float((own["end"].clip(upper=word["end"]) - own["start"].clip(lower=word["start"])).clip(lower=0).sum())
 
 
 def _continued(names: Sequence[str | None], otherwise: str) -> list[str]:
