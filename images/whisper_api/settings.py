@@ -34,8 +34,7 @@ class Settings(BaseSettings):
     """How their weights are stored and multiplied, see CTranslate2's documentation on quantization."""
     cpu_threads: NonNegativeInt = 0
     """Processors that inference may use; 0 follows the container's CPU limit. Whether a window gets a thread for each
-    of them, or one, is measured at the first start. Unless this is set, torch aligns with all and tells speakers apart
-    with one."""
+    of them, or one, is measured at the first start. torch tells speakers apart with one unless this is set."""
     encoder: Literal["auto", "ctranslate2"] = "auto"
     """What runs a model's encoder: OpenVINO where it is installed and the processor has bfloat16, or always
     CTranslate2, which runs the decoder too."""

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain
 
+from whisper_api import cgroup
 from whisper_api.audio import Recording
 from whisper_api.engine import Download, Model, Options, Segment, Transcription
 from whisper_faster.engine import FasterWhisperEngine
@@ -27,6 +28,7 @@ class WhisperXEngine:
         self._alignment = Alignment(settings)
         self.diarization = Diarization(settings)
         self._settings = settings
+        self._cores = settings.cpu_threads or cgroup.cpu_threads()
 
     @property
     def default_model(self) -> str:
@@ -91,14 +93,14 @@ class WhisperXEngine:
                 model = using.enter_context(self._alignment.model(whispered.language))
                 if model is not None:
                     transcription.timing = "aligned"
-                    found = (aligned(segment, recording, model) for segment in found)
+                    found = using.enter_context(closing(aligned(found, recording, model, self._cores)))
             # Only now, for where nobody speaks there is nobody to be told apart.
             if options.speakers is not None:
-                set_threads(self._settings, shared_out=False)
+                set_threads(self._settings.cpu_threads or 1)
                 turns = speaker_turns(pipeline, recording, options.speakers, transcription.go_on)
                 found = at_turns((part for segment in found for part in by_speaker(segment, turns)), turns)
             if transcription.timing == "aligned":
-                set_threads(self._settings, shared_out=True)
+                set_threads(1)
             for number, segment in enumerate(found):
                 yield replace(segment, id=number)
 

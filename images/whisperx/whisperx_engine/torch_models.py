@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from whisper_api import cgroup
 from whisper_api.settings import Settings
 from whisper_faster import freed_memory
 
@@ -51,6 +50,7 @@ class TorchModels:
         try:
             yield loaded.model
         finally:
+            freed_memory.give_back()
             with self._lock:
                 loaded.users -= 1
                 loaded.used = time.monotonic()
@@ -80,15 +80,14 @@ def give_memory_back() -> None:
     freed_memory.give_back()
 
 
-def set_threads(settings: Settings, *, shared_out: bool) -> None:
-    """torch's threads from now on: what is set, else one, or all where the work is such that it can be shared out.
+def set_threads(count: int) -> None:
+    """torch's threads from now on; they share what is pieces of microseconds, and to wake one takes longer than those.
 
-    To wake a thread for small pieces takes longer than they do: in a virtual machine with two processors, diarization
-    of 30 s took 2.4 s with one thread and 10.3 s with two, alignment of six minutes 53 s with one and 36 s with two.
+    In a virtual machine with two processors, diarization of 30 s took 2.4 s with one thread and 10.3 s with two.
     """
     import torch
 
-    torch.set_num_threads(settings.cpu_threads or (cgroup.cpu_threads() if shared_out else 1))
+    torch.set_num_threads(count)
 
 
 def device(settings: Settings) -> str:

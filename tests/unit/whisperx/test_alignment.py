@@ -1,0 +1,47 @@
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisper_api.engine import Segment, Word
+from whisperx_engine.alignment import parts
+
+LONGEST = 10.0
+
+
+def segment(words: list[Word]) -> Segment:
+    text = "".join(word.word for word in words)
+    return Segment(0, 0, words[0].start, words[-1].end, text, (), 0.0, -0.3, 1.2, 0.0, words)
+
+
+def spoken(*durations_and_silences: tuple[float, float]) -> Segment:
+    """A word for each pair, of so many seconds and with so many of silence behind it."""
+    words, moment = [], 3.0
+    for number, (duration, silence) in enumerate(durations_and_silences):
+        words.append(Word(moment, moment + duration, f" word{number}", 0.9))
+        moment += duration + silence
+    return segment(words)
+
+
+def test_a_short_segment_stays_whole() -> None:
+    short = spoken((1.0, 0.5), (1.0, 0.0))
+    assert parts(short) == [short]
+
+
+def test_a_long_segment_is_cut_at_the_longest_silence_near_its_middle() -> None:
+    cut = parts(spoken((1.0, 2.0), (2.0, 0.1), (2.0, 0.4), (2.0, 0.1), (2.0, 0.0)))
+    assert [part.text for part in cut] == [" word0 word1 word2", " word3 word4"]
+
+
+def test_a_segment_whose_words_are_not_its_text_stays_whole() -> None:
+    odd = replace(spoken((9.0, 0.5), (9.0, 0.0)), text=" something else")
+    assert parts(odd) == [odd]
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 4.0), st.floats(0.0, 4.0)), min_size=1, max_size=60))
+def test_parts_are_short_and_lose_nothing(durations_and_silences: list[tuple[float, float]]) -> None:
+    whole = spoken(*durations_and_silences)
+    cut = parts(whole)
+    assert "".join(part.text for part in cut) == whole.text
+    assert [word for part in cut for word in part.words] == list(whole.words)
+    assert all(part.end - part.start <= LONGEST or len(part.words) == 1 for part in cut)
