@@ -26,6 +26,7 @@ import httpx
 from benchmarks.rows import Row, above, below
 from benchmarks.spoken_words import spoken
 from tests.api.accuracy import word_error_rate
+from tests.whisperx_api.diarization_error import Turn, diarization_error_rate, turns_of
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache"
@@ -50,6 +51,8 @@ SIX_MINUTES = (
     "silero/aepyx.wav",
 )
 ROUNDS = 2
+ROLE_MEGABYTES = 2 * 1024**3 / 1e6
+"""`whisperx_memory` of the role."""
 
 # IEEE, "Recommended practice for speech quality measurements" (1969): the first ten Harvard sentences.
 HARVARD = (
@@ -242,6 +245,7 @@ def speed_rows(server: Server, folder: Path, transcribed: list[Transcribed]) -> 
     """Six minutes, in turn, with and without alignment; then the texts of what has a transcript."""
     six = (folder / "six.wav").read_bytes()
     rows = []
+    server.restart()
     for align in (False, True):
         ours, theirs, starts = [], [], []
         server.transcribe((folder / "start.wav").read_bytes(), align=str(align).lower())
@@ -264,6 +268,10 @@ def speed_rows(server: Server, folder: Path, transcribed: list[Transcribed]) -> 
         ]
         if not align:
             rows.append(above("366 s without alignment: times real time", 366.5 / own, "x", 10))
+    print("  six minutes with an alignment model and speakers", flush=True)
+    server.transcribe(six, diarize="true")
+    _, most = server.megabytes()
+    rows.append(below("the most memory during 366 s, aligned, with speakers", most, "MB", ROLE_MEGABYTES))
     texts = [server.text((folder / entry.file).read_bytes(), align="false") for entry in transcribed]
     _, others = command_line(folder, *(entry.file for entry in transcribed), align=False)
     rate, limit = pooled_errors(transcribed, texts), pooled_errors(transcribed, others)
@@ -357,14 +365,19 @@ def start_and_memory_rows(server: Server) -> list[Row]:
     ]
 
 
-def diarization_row(server: Server) -> Row:
+def diarization_rows(server: Server) -> list[Row]:
     audio = CONVERSATION.read_bytes()
-    server.transcribe(audio, align="false", diarize="true")
+    segments = server.transcribe(audio, align="false", diarize="true")["segments"]
+    turns = [Turn(segment["start"], segment["end"], segment["speaker"]) for segment in segments]
+    rate = 100 * diarization_error_rate(turns_of(CONVERSATION.with_suffix(".rttm")), turns)
     added = []
     for _ in range(5):
         plain = server.seconds(audio, align="false")
         added.append(server.seconds(audio, align="false", diarize="true") - plain)
-    return below("diarization of 30 s adds", statistics.median(added), "s", 3)
+    return [
+        below("diarization of 30 s adds", statistics.median(added), "s", 3),
+        below("diarization error rate of it, no collar", rate, "%", 10),
+    ]
 
 
 def measure(*, warm: bool) -> list[Row]:
@@ -384,7 +397,7 @@ def measure(*, warm: bool) -> list[Row]:
         told("starts and memory")
         rows = start_and_memory_rows(server)
         told("diarization")
-        rows.append(diarization_row(server))
+        rows += diarization_rows(server)
         told("time stamps")
         rows += time_stamp_rows(server)
         told("six minutes")
