@@ -1,5 +1,8 @@
 """What apt is told of packages that came in an archive."""
 
+import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 from tests.templates.conftest import Evaluate, Render
@@ -23,6 +26,24 @@ def test_apt_has_no_other_source(render: Render) -> None:
         'Dir::Etc::SourceList "/var/lib/whisper-services/packages/sources.list";',
         'Dir::Etc::SourceParts "/dev/null";',
     ]
+
+
+def test_apt_notes_what_it_is_about_to_install(render: Render, tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    text = render("packages", "noting.conf.j2", __packages_note=str(note))
+    commands = re.findall(r'\{ "(.*)"; \};', text)
+    told = """VERSION 3
+Acquire::Languages=-
+
+rsync - - none < 3.4.1 amd64 none /var/cache/apt/archives/rsync.deb
+libpopt0 - - none < 1.19 amd64 same /var/cache/apt/archives/libpopt0.deb
+libc6 2.40 amd64 same < 2.41 amd64 same /var/cache/apt/archives/libc6.deb
+ftp 1 all foreign > - - none **REMOVE**
+rsync - - none < 3.4.1 amd64 none **CONFIGURE**
+"""
+    for command in commands:
+        subprocess.run(command, shell=True, check=True, input=told, text=True)  # noqa: S602 - as apt does
+    assert note.read_text(encoding="utf-8") == "rsync\nlibpopt0\n"
 
 
 def test_pip_asks_no_index_where_there_are_wheels(evaluate: Evaluate) -> None:

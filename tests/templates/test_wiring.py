@@ -1,6 +1,7 @@
 """`group_vars/all`: what one role makes and another one uses."""
 
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,13 @@ def test_nginx_waits_longer_than_the_daemon(
     evaluate: Evaluate, wiring: dict[str, Any], longest: int, expected: int
 ) -> None:
     assert evaluate("nginx", "nginx_proxy_read_timeout", **wiring, autostart_start_timeout=longest) == expected
+
+
+def test_apt_is_told_to_note_by_the_file_that_the_role_writes(evaluate: Evaluate, wiring: dict[str, Any]) -> None:
+    assert wiring["site_environment"] == {"APT_CONFIG": evaluate("packages", "__packages_noting")}
+
+
+def test_the_engine_and_certbot_are_left_to_their_roles(evaluate: Evaluate) -> None:
+    (play,) = DataLoader().load_from_file(str(ROOT / "playbooks/uninstall.yml"))
+    kept = {name for task in play["tasks"] for name in task.get("vars", {}).get("packages_kept", [])}
+    assert kept == {"certbot", *chain.from_iterable(evaluate("docker", "__docker_packages").values())}
