@@ -89,7 +89,7 @@ def _speeds(content: dict[str, Any]) -> Iterator[str]:
 def _plot(speeds: list[dict[str, Any]]) -> Iterator[str]:
     """How many times as fast as the library's default ours and its batches are; Mermaid, which GitHub draws."""
     seconds = {(speed["case"], speed["participant"]): speed["seconds"] for speed in speeds}
-    cases = list(dict.fromkeys(speed["case"] for speed in speeds))
+    cases = [case for case, participant in seconds if participant == SEQUENTIAL]
 
     def times(participant: str) -> list[float]:
         return [round(seconds[case, SEQUENTIAL] / seconds[case, participant], 1) for case in cases]
