@@ -67,6 +67,15 @@ def added(host: Host) -> list[str]:
     return [path for path in found.splitlines() if not NOT_OURS.match(path)]
 
 
+def test_check_mode_takes_nothing_off(host: Host) -> None:
+    before = packages(host)
+    uninstall("--check")
+    assert packages(host) == before
+    assert host.service("nginx").is_running
+    assert host.file("/var/lib/whisper-services.packages").exists
+    assert host.file("/opt/whisper-faster/docker-compose.yml").exists
+
+
 def test_all_but_the_data_goes(host: Host) -> None:
     assert host.file("/opt/whisper-faster/docker-compose.yml").exists
     assert host.service("nginx").is_running
@@ -137,3 +146,11 @@ def test_what_was_there_before_goes_on(host: Host) -> None:
     assert host.service("docker").is_running
     assert not host.file("/etc/docker/daemon.json").exists
     assert not host.file("/var/lib/whisper-services.packages").exists
+
+
+def test_no_package_goes_without_a_note(host: Host) -> None:
+    """As on a host that an earlier version deployed, which wrote none."""
+    before = packages(host)
+    assert "changed=0" in uninstall("--extra-vars", "uninstall_data=true")
+    assert packages(host) == before
+    assert host.service("nginx").is_running
