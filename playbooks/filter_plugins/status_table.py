@@ -16,7 +16,7 @@ def status_table(
     used: Sequence[Mapping[str, str]],
     certificates: Sequence[Mapping[str, Any]],
 ) -> list[str]:
-    """Lines of text: a service each below their head, then certificates that have no service or cannot be read.
+    """Lines of text: a service each below their head.
 
     `services` are those of `docker-autostart status --json`, `containers` the names of the containers of each by its
     host, `listed` and `used` what `docker container ls` and `docker stats` say in JSON, `certificates` what the role
@@ -40,12 +40,15 @@ def status_table(
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    hosts = {service["host"] for service in services}
-    rest = [certificate for certificate in certificates if certificate["name"] not in hosts or "problem" in certificate]
-    return table + [
-        f"certificate of {certificate['name']}: {certificate.get('problem', _end(certificate) + ' left')}"
-        for certificate in rest
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def certificate_lines(certificates: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line each: how many days are left and who issued it, or why it cannot be read."""
+    return [
+        f"certificate of {certificate['name']}: "
+        + (certificate.get("problem") or f"{_end(certificate)} left, from {certificate['issuer']}")
+        for certificate in certificates
     ]
 
 
@@ -70,4 +73,4 @@ class FilterModule:
     """What Ansible looks for."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"status_table": status_table}
+        return {"status_table": status_table, "certificate_lines": certificate_lines}

@@ -1,6 +1,6 @@
 from typing import Any
 
-from playbooks.filter_plugins.status_table import status_table
+from playbooks.filter_plugins.status_table import certificate_lines, status_table
 
 AWAKE = {"host": "whisper.example.com", "state": "ready", "last_used_seconds_ago": 125.0, "failure": None}
 ASLEEP = {"host": "whisperx.example.com", "state": "stopped", "last_used_seconds_ago": None, "failure": "exit code 137"}
@@ -18,7 +18,7 @@ CERTIFICATES: list[dict[str, Any]] = [
 
 
 def test_a_line_for_each_service() -> None:
-    head, awake, asleep, *rest = status_table([AWAKE, ASLEEP], CONTAINERS, LISTED, USED, CERTIFICATES)
+    head, awake, asleep = status_table([AWAKE, ASLEEP], CONTAINERS, LISTED, USED, CERTIFICATES)
     assert head.split("  ")[0] == "SERVICE"
     assert awake.split() == [
         "whisper.example.com",
@@ -43,9 +43,13 @@ def test_a_line_for_each_service() -> None:
         "code",
         "137",
     ]
-    assert rest == [
+
+
+def test_a_line_for_each_certificate() -> None:
+    assert certificate_lines(CERTIFICATES) == [
+        "certificate of whisper.example.com: 81 days left, from R11",
         "certificate of whisperx.example.com: no such file",
-        "certificate of portal.example.com: 80 days left",
+        "certificate of portal.example.com: 80 days left, from R11",
     ]
 
 
