@@ -1,10 +1,11 @@
 """What playbooks/status.yml tells an operator of the demo."""
 
-import json
 import os
 import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import yaml
 
 from tests.api.conftest import Demo
 
@@ -22,7 +23,7 @@ def test_services_versions_memory_certificates_and_room(demo: Demo) -> None:
     plain = os.environ | {"ANSIBLE_NOCOLOR": "1"}
     output = subprocess.run(command, cwd=ROOT, env=plain, check=True, capture_output=True, text=True).stdout
     (shown,) = [part for part in output.split("TASK ") if part.startswith("[Show it]")]
-    lines = json.loads(shown[shown.index("{") : shown.index("\n\n")])["msg"]
+    lines = yaml.safe_load(shown.partition("=>")[2].partition("\n\n")[0])["msg"].splitlines()
     services = {"faster-whisper": demo.url, "whisperx": demo.whisperx_url}
     rows = {line.split()[0]: line for line in lines[1 : 1 + len(services)]}
     assert rows.keys() == {urlsplit(url).hostname for url in services.values()}
