@@ -7,11 +7,8 @@ idle time to a deployed one. Run by `make test-kills`; takes about five minutes 
 import argparse
 import itertools
 import json
-import os
 import random
 import re
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +19,8 @@ from typing import Any
 
 import yaml
 
-PROJECT = Path(__file__).parents[2]
+from testbed.checkout import PROJECT, Checkout, Run
+
 SERVER = "whisper-kills"
 FRESH_EVERY = 5
 DOMAIN, PORT = "kills.localhost", 29443
@@ -33,7 +31,6 @@ INSTANCES = [
         "names": [f"whisper.{DOMAIN}", f"portal.{DOMAIN}"],
     }
 ]
-CHECKOUT = ("ansible.cfg", "group_vars", "images", "playbooks", "roles", "site.yml", "vars")
 TASK = re.compile(r"^TASK \[(.*?)\] \**$", re.MULTILINE)
 
 
@@ -71,48 +68,25 @@ def write_inventory(folder: Path) -> Path:
     return inventory
 
 
-def lay_out_checkout(folder: Path) -> Path:
-    """A copy of the project whose server may be changed."""
-    folder.mkdir()
-    for name in CHECKOUT:
-        source = PROJECT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, folder / name)
-    return folder
-
-
 class Deployments:
     """Runs of the site.yml of a checkout, each with its own number in everything that can be changed."""
 
     def __init__(self, folder: Path) -> None:
-        self.inventory = write_inventory(folder)
-        self.checkout = lay_out_checkout(folder / "checkout")
+        self.checkout = Checkout(folder / "checkout", write_inventory(folder))
         self.log = folder / "site.log"
         self.number = 0
-        self._server = self.checkout / "images/whisper_faster/server.py"
-        self._text = self._server.read_text(encoding="utf-8")
 
     def change(self) -> None:
         self.number += 1
-        self._server.write_text(f"{self._text}\n# Version {self.number}.\n", encoding="utf-8")
+        self.checkout.add_to_server(f"\n# Version {self.number}.\n")
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> Run:
         variables = {
             "whisper_faster_memory": f"{2048 + self.number}m",
             "nginx_client_max_body_size": f"{500 + self.number}M",
             "autostart_idle_timeout": 1800 + self.number,
         }
-        command = ["ansible-playbook", "site.yml", "--inventory", str(self.inventory)]
-        with self.log.open("wb") as log:
-            return subprocess.Popen(
-                [*command, "--extra-vars", json.dumps(variables)],
-                cwd=self.checkout,
-                env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        return self.checkout.start("site.yml", "--extra-vars", json.dumps(variables), log=self.log)
 
     def run(self) -> tuple[bool, float]:
         """Whether a whole deployment ended well, and its seconds."""
@@ -127,13 +101,13 @@ class Deployments:
 
 
 def kill_one(deployments: Deployments, after: float, *, fresh: bool) -> Kill:
-    process = deployments.start()
+    deployment = deployments.start()
     try:
-        process.wait(after)
+        status = deployment.wait(after)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    task = deployments.task() if process.returncode < 0 else ""
+        deployment.process.kill()
+        status = deployment.wait()
+    task = deployments.task() if status < 0 else ""
     repaired, seconds = deployments.run()
     if not repaired:
         print(deployments.log.read_text(encoding="utf-8")[-5000:], file=sys.stderr)

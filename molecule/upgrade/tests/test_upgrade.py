@@ -5,8 +5,6 @@ The tests run in this order, on one host. A version is a copy of the project wit
 
 import os
 import re
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +16,8 @@ import pytest
 import requests
 from testinfra.host import Host
 
-PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
+from testbed.checkout import Checkout
+
 EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 URL = "https://whisper.upgrade.localhost:19443"
 KEY = {"Authorization": "Bearer molecule-key-0123456789abcdef0123456789"}
@@ -75,32 +74,6 @@ def asking() -> Iterator[Client]:
         print(client)
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of the project that a test may change."""
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"],
-        cwd=PROJECT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    for name in tracked.stdout.split("\0"):
-        if name.startswith(("ansible.cfg", "group_vars/", "images/", "playbooks/", "roles/", "site.yml", "vars/")):
-            target = tmp_path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(PROJECT / name, target, follow_symlinks=False)
-    return tmp_path
-
-
-def run(checkout: Path, playbook: str, *arguments: str) -> tuple[int, str]:
-    """Run a playbook of a checkout; the exit status, and all it printed as one line."""
-    command = ["ansible-playbook", "--inventory", os.environ["MOLECULE_INVENTORY_FILE"], playbook, *arguments]
-    roles = {"ANSIBLE_ROLES_PATH": str(checkout / "roles")}
-    done = subprocess.run(command, cwd=checkout, env=os.environ | roles, check=False, capture_output=True, text=True)
-    return done.returncode, " ".join((done.stdout + done.stderr).split())
-
-
 def image(host: Host) -> str:
     """The image of the container of the service."""
     return str(host.check_output("docker container inspect --format '{{.Config.Image}}' faster-whisper"))
@@ -111,11 +84,6 @@ def images(host: Host) -> set[str]:
     return set(host.check_output("docker image ls --format '{{.Repository}}:{{.Tag}}' whisper-faster").split())
 
 
-def add_to_server(checkout: Path, lines: str) -> None:
-    with (checkout / "images/whisper_faster/server.py").open("a", encoding="utf-8") as server:
-        server.write(lines)
-
-
 @pytest.fixture(scope="module")
 def first(host: Host) -> str:
     """The image that the scenario deployed, with the service awake."""
@@ -123,10 +91,10 @@ def first(host: Host) -> str:
     return image(host)
 
 
-def test_an_upgrade_loses_no_request_of_a_client_that_retries(host: Host, checkout: Path, first: str) -> None:
-    add_to_server(checkout, "\n# A version with another line.\n")
+def test_an_upgrade_loses_no_request_of_a_client_that_retries(host: Host, checkout: Checkout, first: str) -> None:
+    checkout.add_to_server("\n# A version with another line.\n")
     with asking() as client:
-        status, printed = run(checkout, "playbooks/upgrade.yml")
+        status, printed = checkout.run("playbooks/upgrade.yml")
     assert status == 0, printed[-3000:]
     second = image(host)
     assert second != first
@@ -135,35 +103,34 @@ def test_an_upgrade_loses_no_request_of_a_client_that_retries(host: Host, checko
     assert client.longest < PATIENT_START
 
 
-def test_a_rollback_asks_which_service_is_meant(host: Host) -> None:
+def test_a_rollback_asks_which_service_is_meant(host: Host, checkout: Checkout) -> None:
     before = image(host)
-    status, printed = run(PROJECT, "playbooks/rollback.yml")
+    status, printed = checkout.run("playbooks/rollback.yml")
     assert status != 0
     assert "--tags whisper_faster" in printed
     assert image(host) == before
 
 
-def test_one_command_goes_back(host: Host, first: str) -> None:
+def test_one_command_goes_back(host: Host, checkout: Checkout, first: str) -> None:
     assert image(host) != first
-    status, printed = run(PROJECT, "playbooks/rollback.yml", "--tags", "whisper_faster")
+    status, printed = checkout.run("playbooks/rollback.yml", "--tags", "whisper_faster")
     assert status == 0, printed[-3000:]
     assert image(host) == first
-    status, printed = run(PROJECT, "playbooks/rollback.yml", "--tags", "whisper_faster")
+    status, printed = checkout.run("playbooks/rollback.yml", "--tags", "whisper_faster")
     assert status != 0
     assert "has no version of faster-whisper before the one in force" in printed
 
 
-def test_a_version_without_transcripts_undoes_itself(host: Host, checkout: Path) -> None:
+def test_a_version_without_transcripts_undoes_itself(host: Host, checkout: Checkout) -> None:
     before = image(host)
     compose_file = host.file("/opt/whisper-faster/docker-compose.yml").sha256sum
     # It starts and is healthy: only a real request tells.
-    add_to_server(checkout, '\n\n@app.middleware("http")\nasync def broken(request, call_next):\n')
-    add_to_server(
-        checkout, '    if "/transcriptions" in request.url.path:\n        raise RuntimeError("broken version")\n'
-    )
-    add_to_server(checkout, "    return await call_next(request)\n")
+    checkout.add_to_server('\n\n@app.middleware("http")\nasync def broken(request, call_next):\n')
+    checkout.add_to_server('    if "/transcriptions" in request.url.path:\n')
+    checkout.add_to_server('        raise RuntimeError("broken version")\n')
+    checkout.add_to_server("    return await call_next(request)\n")
     with asking() as client:
-        status, printed = run(checkout, "playbooks/upgrade.yml")
+        status, printed = checkout.run("playbooks/upgrade.yml")
     assert status != 0
     assert "was not upgraded and serves with the versions it had" in printed
     assert re.search(r"What failed: \S*\s*Transcription \| Check it", printed), printed[-3000:]
@@ -171,14 +138,14 @@ def test_a_version_without_transcripts_undoes_itself(host: Host, checkout: Path)
     assert image(host) == before
     assert host.file("/opt/whisper-faster/docker-compose.yml").sha256sum == compose_file
     assert "broken version" not in host.file("/opt/whisper-faster/server.py").content_string
-    status, printed = run(PROJECT, "playbooks/verify.yml")
+    status, printed = checkout.run("playbooks/verify.yml")
     assert status == 0, printed[-3000:]
 
 
-def test_a_version_that_does_not_start_undoes_itself(host: Host, checkout: Path) -> None:
+def test_a_version_that_does_not_start_undoes_itself(host: Host, checkout: Checkout) -> None:
     before = image(host)
-    add_to_server(checkout, '\nraise RuntimeError("does not start")\n')
-    status, printed = run(checkout, "playbooks/upgrade.yml")
+    checkout.add_to_server('\nraise RuntimeError("does not start")\n')
+    status, printed = checkout.run("playbooks/upgrade.yml")
     assert status != 0
     assert "did not start and pass its health check" in printed
     assert "does not start" in printed
@@ -186,12 +153,11 @@ def test_a_version_that_does_not_start_undoes_itself(host: Host, checkout: Path)
     assert image(host) == before
 
 
-def test_a_version_that_cannot_be_built_changes_nothing(host: Host, checkout: Path) -> None:
+def test_a_version_that_cannot_be_built_changes_nothing(host: Host, checkout: Checkout) -> None:
     before = image(host)
-    with (checkout / "images/whisper_faster/Dockerfile").open("a", encoding="utf-8") as dockerfile:
-        dockerfile.write("RUN false\n")
+    checkout.add_to_server("RUN false\n", "Dockerfile")
     with asking() as client:
-        status, printed = run(checkout, "playbooks/upgrade.yml")
+        status, printed = checkout.run("playbooks/upgrade.yml")
     assert status != 0
     assert "serves with the versions it had" in printed
     assert client.refused == client.lost == []
@@ -199,9 +165,9 @@ def test_a_version_that_cannot_be_built_changes_nothing(host: Host, checkout: Pa
     assert "RUN false" not in host.file("/opt/whisper-faster/Dockerfile").content_string
 
 
-def test_the_version_before_is_kept_and_older_ones_are_deleted(host: Host, checkout: Path, first: str) -> None:
+def test_the_version_before_is_kept_and_older_ones_are_deleted(host: Host, checkout: Checkout, first: str) -> None:
     assert len(images(host)) > 2, "those of the versions that failed"
-    add_to_server(checkout, "\n# A version with a line of its own.\n")
-    status, printed = run(checkout, "playbooks/upgrade.yml")
+    checkout.add_to_server("\n# A version with a line of its own.\n")
+    status, printed = checkout.run("playbooks/upgrade.yml")
     assert status == 0, printed[-3000:]
     assert images(host) == {first, image(host)}
