@@ -58,7 +58,7 @@ def test_the_archive_of_an_image_is_in_the_folder_that_has_one(evaluate: Evaluat
     description = {"name": "a", "image": "a", "context": [{"src": "/images/a"}]}
     known: dict[str, Any] = {"__compose_service_tag": "0123"}
     made = evaluate("compose_service", "__compose_service_archive", compose_service_description=description, **known)
-    assert made.endswith("/.cache/image-delivery/a-0123.tar")
+    assert made.endswith("/.cache/image-delivery/a-0123.tar.gz")
     description |= {"image_archives_folder": "/bundle/images"}
     given = evaluate("compose_service", "__compose_service_archive", compose_service_description=description, **known)
-    assert given == "/bundle/images/a-0123.tar"
+    assert given == "/bundle/images/a-0123.tar.gz"

@@ -75,7 +75,7 @@ def test_the_images_are_those_of_the_archive(host: Host) -> None:
     deployed = host.check_output(inspect).split()
     (bundle,) = (SCENARIO / "bundle").glob("*.unpacked")
     archives = {path.name for path in (bundle / "images").iterdir()}
-    assert archives == {f"{image.replace(':', '-')}.tar" for image in deployed}
+    assert archives == {f"{image.replace(':', '-')}.tar.gz" for image in deployed}
 
 
 def test_the_models_are_those_of_the_archive(host: Host) -> None:
