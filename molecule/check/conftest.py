@@ -1,5 +1,6 @@
 """Runs of site.yml in check mode, and the state of the server around them."""
 
+import functools
 import json
 import os
 import subprocess
@@ -15,12 +16,12 @@ SECRETS = ("molecule-key-0123456789abcdef0123456789", "$6$moleculesalt$", "PRIVA
 
 
 @pytest.fixture
-def check() -> Callable[..., str]:
-    """Runs site.yml with --check --diff and extra variables, and returns all it printed."""
+def site() -> Callable[..., str]:
+    """Runs site.yml with options and extra variables, and returns all it printed, which is as much as Ansible can."""
 
-    def run(**variables: Any) -> str:
+    def run(*options: str, **variables: Any) -> str:
         command = ["ansible-playbook", "--inventory", os.environ["MOLECULE_INVENTORY_FILE"], "site.yml"]
-        command += ["--check", "--diff", "--extra-vars", json.dumps(variables)]
+        command += ["--diff", "-vvv", "--extra-vars", json.dumps(variables), *options]
         # Molecule asks for colours, which would be part of what is looked at.
         own = {"ANSIBLE_ROLES_PATH": str(PROJECT / "roles"), "ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true"}
         done = subprocess.run(command, cwd=PROJECT, env=os.environ | own, check=False, capture_output=True, text=True)
@@ -30,6 +31,12 @@ def check() -> Callable[..., str]:
         return printed
 
     return run
+
+
+@pytest.fixture
+def check(site: Callable[..., str]) -> Callable[..., str]:
+    """Runs site.yml with --check."""
+    return functools.partial(site, "--check")
 
 
 @pytest.fixture
