@@ -1,5 +1,6 @@
 """The archive of `make bundle`: used whole and where it belongs, or refused."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -71,6 +72,13 @@ def rewritten(archive: Path, change: Callable[[str, bytes], bytes | None]) -> No
                 tar.addfile(member, BytesIO(changed))
 
 
+def manifest_with(name: str, content: bytes) -> bytes:
+    """Name one more file in a manifest, an empty one."""
+    manifest = json.loads(content)
+    manifest["files"][name] = hashlib.sha256().hexdigest()
+    return json.dumps(manifest).encode()
+
+
 def test_what_is_opened_is_what_was_packed(archive: Path) -> None:
     assert content_of(opened(archive)) == CONTENT
 
@@ -128,6 +136,12 @@ def test_a_file_that_nobody_packed(archive: Path, name: str) -> None:
     with tarfile.open(archive, "a") as tar:
         tar.addfile(tarfile.TarInfo(name))
     assert f"{name} does not belong to it" in refusal(archive)
+
+
+@pytest.mark.parametrize("name", ["../out-of-it", "models/../../out-of-it", "/tmp/out-of-it"])  # noqa: S108 - never written
+def test_a_manifest_that_leads_out_of_the_folder(archive: Path, name: str) -> None:
+    rewritten(archive, lambda member, content: manifest_with(name, content) if member == "manifest.json" else content)
+    assert f"{name} leads out of it" in refusal(archive)
 
 
 def test_another_archive(archive: Path) -> None:
