@@ -102,5 +102,6 @@ def test_the_readme_is_what_make_docs_writes(role: Path) -> None:
 
 
 def files_of(role: Path, *folders: str) -> list[Path]:
-    """Return the files in these folders of the role, at any depth."""
-    return [path for folder in folders for path in sorted((role / folder).rglob("*")) if path.is_file()]
+    """Return the files in these folders of the role, at any depth, without what Python compiled of them."""
+    paths = [path for folder in folders for path in sorted((role / folder).rglob("*")) if path.is_file()]
+    return [path for path in paths if path.suffix != ".pyc"]
