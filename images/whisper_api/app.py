@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 
 from whisper_api import health, jobs, metrics, models, preload, request_log, transcriptions, translations, uploads
+from whisper_api.decoder_process import PROCESSES
 from whisper_api.docs import add_docs
 from whisper_api.engine import Engine
 from whisper_api.errors import add_handlers
@@ -33,6 +34,7 @@ def create_app(
     """
     preloading = preloading or preload.begin(engine, settings)
     uploads.spool_in(settings.data_folder / "spool")
+    PROCESSES.start()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

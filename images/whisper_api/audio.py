@@ -1,21 +1,22 @@
-"""Any audio that FFmpeg's libraries understand, as the samples that Whisper wants."""
+"""A recording as the samples that Whisper wants, made from any file that FFmpeg's libraries understand."""
 
-import struct
+import errno
+import logging
+import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
-from whisper_api.engine import AudioTooLong, NotAudio, UndecodableAudio
+from whisper_api.decoder_process import PROCESSES, DecoderDied
+from whisper_api.engine import AudioTooLong, EngineError, NoSpace, NotAudio, UndecodableAudio, UnsupportedOption
 
 if TYPE_CHECKING:
-    import av.container
     import numpy as np
     from numpy.typing import NDArray
 
-# PyAV and numpy are imported where they are used: they would delay the start of the server.
+# numpy is imported where it is used: it would delay the start of the server.
 
 SAMPLE_RATE = 16_000
 _SAMPLE_BYTES = 2
@@ -27,15 +28,12 @@ _STRETCH_SECONDS = 300
 _PAUSE_SOUGHT_SECONDS = 30
 _PAUSE_SECONDS = 0.5
 
-# FFmpeg's names of containers whose header states the recording's length; elsewhere it is guessed from the bit rate.
-_STATING_LENGTH = ("flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2")
+_logger = logging.getLogger("whisper_api")
 
-# Programs that write WAV into a pipe cannot know the size and put a number near these two limits instead.
-_UNKNOWN_RIFF_SIZE = 0x7FF00000
-
-_NOT_AUDIO = "The file is not audio of a known format, or not whole. Send mp3, wav, m4a, flac, ogg or webm."
-_NO_SOUND = "The file holds no audio."
-_DAMAGED = "The audio cannot be decoded: the file is damaged. Export or record it again."
+_DECODER_DIED = (
+    "The audio cannot be decoded: its decoder failed, or took more time than any recording needs. Convert the file to "
+    "mp3, wav or flac."
+)
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,19 @@ class Stretch:
 
 
 class Recording:
-    """Decoded audio: mono, 16 bits, 16 kHz; in memory up to the length of a stretch (9.6 MB), above it on the disk."""
+    """Decoded audio: mono, 16 bits, 16 kHz, in a file without a name on the data volume; 115 MB an hour."""
 
     def __init__(self) -> None:
-        limit = _STRETCH_SECONDS * SAMPLE_RATE * _SAMPLE_BYTES
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=limit)  # noqa: SIM115 - closed by `close`
-        self._samples = 0
+        self._file: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by `close`
+
+    @property
+    def _samples(self) -> int:
+        return os.fstat(self.descriptor).st_size // _SAMPLE_BYTES
+
+    @property
+    def descriptor(self) -> int:
+        """The open file with the samples."""
+        return self._file.fileno()
 
     @property
     def seconds(self) -> float:
@@ -64,7 +69,6 @@ class Recording:
 
     def append(self, samples: "NDArray[np.int16]") -> None:
         self._file.write(samples.tobytes())
-        self._samples += len(samples)
 
     def stretches(self) -> Iterator[Stretch]:
         """The recording in parts of at most five minutes, in their order; none for a recording of 0 seconds."""
@@ -112,107 +116,52 @@ def _quietest(samples: "NDArray[np.int16]") -> int:
     return len(samples) - len(tail) + (last + frames // 2) * frame
 
 
-def check(path: Path, max_seconds: float) -> None:
-    """Raises what `decode` would raise, as far as the file's first kilobytes tell."""
-    with _opened(path) as container:
-        next(_frames(container), None)
-        stated = _stated_seconds(container, path)
-        if stated is not None:
-            _refuse_longer(stated, max_seconds)
-        if stated is not None and container.format.name == "wav":
-            _refuse_cut(stated, (container.duration or 0) / 1_000_000)
+def check(path: Path, max_seconds: float, track: int | None = None) -> None:
+    """Raises what `decode` would raise, as far as the start of the file tells."""
+    with path.open("rb") as source:
+        _in_a_process([source.fileno()], max_seconds, track)
 
 
-def decode(path: Path, max_seconds: float) -> Recording:
-    """The sound of a file's first audio stream; of 0 seconds where the file says so.
+def decode(
+    path: Path, max_seconds: float, track: int | None = None, go_on: Callable[[], None] = lambda: None
+) -> Recording:
+    """The sound of a file at the times that a player shows; of 0 seconds where the file says so.
 
-    Raises NotAudio for a file that no decoder knows or that holds no sound, UndecodableAudio for a broken one
-    and for one that ends before the length that its header states, AudioTooLong.
+    `track` is the number of an audio track, from 1; None is the one that a player would play, or the next one where
+    that cannot be decoded or is silent. `go_on` is called meanwhile, at least twice a second; what it raises ends the
+    work.
+
+    Raises NotAudio for a file that no decoder knows or that holds no sound, UndecodableAudio for a broken one and for
+    one that ends before the length that its header states, AudioTooLong, UnsupportedOption, NoSpace.
     """
-    import av
-
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
     recording = Recording()
     try:
-        with _opened(path) as container:
-            for frame in _frames(container):
-                # Recordings that were cut and joined have time stamps that jump; only the order counts here.
-                frame.pts = None
-                for resampled in resampler.resample(frame):
-                    recording.append(resampled.to_ndarray()[0])
-                _refuse_longer(recording.seconds, max_seconds)
-            for resampled in resampler.resample(None):
-                recording.append(resampled.to_ndarray()[0])
-            stated = _stated_seconds(container, path)
-        if stated is not None:
-            _refuse_cut(stated, recording.seconds)
+        with path.open("rb") as source:
+            _in_a_process([source.fileno(), recording.descriptor], max_seconds, track, go_on)
     except BaseException:
         recording.close()
         raise
     return recording
 
 
-@contextmanager
-def _opened(path: Path) -> "Iterator[av.container.InputContainer]":
-    """FFmpeg's view of a file that holds sound; what FFmpeg raises becomes NotAudio or UndecodableAudio."""
-    import av
-
+def _in_a_process(
+    descriptors: list[int], max_seconds: float, track: int | None, go_on: Callable[[], None] = lambda: None
+) -> None:
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
-            if not container.streams.audio:
-                raise NotAudio(_NO_SOUND)
-            yield container
-    except av.error.InvalidDataError as error:
-        raise NotAudio(_NOT_AUDIO) from error
-    except av.error.FFmpegError as error:
-        raise UndecodableAudio(_DAMAGED) from error
+        answer = PROCESSES.run({"max_seconds": max_seconds, "track": track}, descriptors, lambda _: go_on())
+    except DecoderDied as error:
+        raise UndecodableAudio(_DECODER_DIED) from error
+    if "error" in answer:
+        raise _engine_error(answer)
+    if answer.get("errno") in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        raise NoSpace("The server has no disk space left for this recording. Try again later.", param="file")
+    if answer:
+        _logger.error("a file cannot be decoded: %s", answer.get("traceback", answer))
+        raise UndecodableAudio(_DECODER_DIED)
 
 
-def _frames(container: "av.container.InputContainer") -> "Iterator[av.AudioFrame]":
-    """Decoded frames; a packet that is damaged is skipped, as players do."""
-    import av
-
-    frames = container.decode(audio=0)
-    while True:
-        try:
-            yield next(frames)
-        except StopIteration:
-            return
-        except av.error.InvalidDataError:
-            continue
-
-
-def _refuse_longer(seconds: float, max_seconds: float) -> None:
-    if seconds > max_seconds:
-        raise AudioTooLong(f"The recording is longer than {max_seconds:g} s, the most that this server takes. Cut it.")
-
-
-def _refuse_cut(stated: float, present: float) -> None:
-    if stated - present > max(1.0, 0.02 * stated):
-        raise UndecodableAudio(
-            f"The file was cut short: its header states {stated:.1f} s, it holds {present:.1f} s. Send the whole file."
-        )
-
-
-def _stated_seconds(container: "av.container.InputContainer", path: Path) -> float | None:
-    """The length that the file's own header states, None where it states none."""
-    if not container.duration:
-        return None
-    seconds: float = container.duration / 1_000_000
-    name = container.format.name
-    if name == "wav":
-        return _stated_wav_seconds(path, seconds)
-    # FFmpeg takes a start time other than 0 from the Xing header, which has the number of frames too.
-    if name in _STATING_LENGTH or (name == "mp3" and container.streams.audio[0].start_time):
-        return seconds
-    return None
-
-
-def _stated_wav_seconds(path: Path, present_seconds: float) -> float | None:
-    """FFmpeg takes the file's size for the length of a WAV that was cut; RIFF's own size field still knows better."""
-    with path.open("rb") as file:
-        magic, size = struct.unpack("<4sI", file.read(8))
-        present = file.seek(0, 2)
-    if magic != b"RIFF" or size >= _UNKNOWN_RIFF_SIZE:
-        return None
-    return present_seconds * int(size + 8) / present
+def _engine_error(answer: dict[str, Any]) -> EngineError:
+    if answer["error"] == UnsupportedOption.__name__:
+        return UnsupportedOption(answer["param"], answer["message"])
+    kinds = {kind.__name__: kind for kind in (NotAudio, AudioTooLong)}
+    return kinds.get(answer["error"], UndecodableAudio)(answer["message"])

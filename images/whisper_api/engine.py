@@ -50,6 +50,7 @@ class Options:
     everything. A `batch_size` above 1 transcribes so many windows at once: faster, without the context of earlier text;
     None leaves it to the engine.
     `speakers` None does not tell speakers apart. `align` asks for the most exact times that the engine can find.
+    `track` is the number of an audio track, from 1; None is the one that a player would play.
     """
 
     model: str
@@ -63,6 +64,7 @@ class Options:
     batch_size: int | None = None
     speakers: Speakers | None = None
     align: bool = False
+    track: int | None = None
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,11 @@ class DiarizationUnavailable(EngineError):
 
 
 class NoSpace(EngineError):
-    """There is no room on the disk for a model."""
+    """There is no room on the disk for a model or a recording; `param` says which of the request's."""
+
+    def __init__(self, message: str, param: str = "model") -> None:
+        super().__init__(message)
+        self.param = param
 
 
 class ModelTooLarge(EngineError):

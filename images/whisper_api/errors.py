@@ -111,6 +111,8 @@ def from_engine(error: engine.EngineError) -> ApiError:
             return ApiError(503, message, param="model", code="model_unavailable", retry_after=seconds)
         case engine.DiarizationUnavailable(retry_after=wait):
             return ApiError(503, message, param="diarize", code="diarization_unavailable", retry_after=wait)
+        case engine.NoSpace(param="file"):
+            return ApiError(503, message, param="file", code="no_space", retry_after=60)
         case engine.NoSpace():
             return ApiError(503, message, param="model", code="no_space", retry_after=3600)
         case engine.ModelTooLarge():

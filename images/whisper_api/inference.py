@@ -27,7 +27,7 @@ def transcribe(
     `Engine.transcribe` raise.
     """
     start = time.monotonic()
-    with audio.decode(path, max_seconds) as recording:
+    with audio.decode(path, max_seconds, options.track, go_on) as recording:
         transcription = engine.transcribe(recording, options)
         transcription.go_on = go_on
         segments: list[Segment] = []

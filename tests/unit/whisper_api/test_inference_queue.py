@@ -117,10 +117,11 @@ def test_a_client_that_leaves_stops_the_engine_at_the_next_segment(
     engine.go.clear()
     connection = _leaving(http)
     assert eventually(lambda: len(engine.asked) == 1)
-    assert spooled()
+    assert len(spooled()) == 2, "the upload, and the recording decoded from it"
     connection.close()
-    assert eventually(lambda: not spooled()), "the upload goes with its request"
+    assert eventually(lambda: len(spooled()) == 1), "the upload goes with its request"
     engine.go.set()
+    assert eventually(lambda: not spooled()), "the recording goes with the work"
     assert http.post(URL, files=FILE).status_code == 200
     assert engine.given == 1 + len(engine.segments)
 

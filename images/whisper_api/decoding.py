@@ -1,0 +1,279 @@
+"""The sound of a file, with FFmpeg's libraries: which track, which packets, and whether all of it is there.
+
+This runs in a process without rights, see `decoder_process`. It reads and writes through two open descriptors and opens
+nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import av
+import av.container
+from av import AudioFrame, AudioStream, CodecContext, Packet
+from av.audio.codeccontext import AudioCodecContext
+from av.stream import Discard, Disposition
+
+from whisper_api.engine import NotAudio, UndecodableAudio, UnsupportedOption
+from whisper_api.file_parts import FileView, Part, parts_of, stated_wav_share
+from whisper_api.mono_sound import MonoSound, refuse_implausible, refuse_longer
+
+# Of FFmpeg's 370 formats those that are recordings. Among the others are lists of files, playlists with addresses,
+# devices, and pictures.
+_FORMATS = (
+    "aac,ac3,aiff,amr,ape,asf,asf_o,au,avi,caf,dsf,dss,dts,dtshd,eac3,flac,flv,iff,ircam,live_flv,loas,matroska,mlp,mov,"
+    "mp3,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,nut,ogg,oma,qcp,rm,shn,tak,truehd,tta,voc,w64,wav,wtv,wv,xwma"
+)
+# Formats whose times are those that a player shows. For the others FFmpeg computes times from sizes, and is wrong where
+# the sampling rate changes.
+_TIMED = frozenset(
+    (
+        "amr",
+        "asf",
+        "avi",
+        "flv",
+        "matroska,webm",
+        "mov,mp4,m4a,3gp,3g2,mj2",
+        "mpeg",
+        "mpegts",
+        "mxf",
+        "nut",
+        "ogg",
+        "wtv",
+    )
+)
+# Formats whose header states the length of the sound; for the others FFmpeg guesses it from the bit rate.
+_STATING_LENGTH = frozenset(("aiff", "caf", "flac"))
+
+# FFmpeg's own decoders refuse AMR's comfort noise, which phones send in pauses.
+_BETTER_DECODERS = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}
+
+# Players skip packets that cannot be decoded. So does this, up to a quarter of them.
+_MOST_DAMAGED = 0.25
+_FEW_PACKETS = 2
+_MOST_PACKETS_WITHOUT_SOUND = 5000
+_MOST_DAMAGED_PLACES = 100
+
+_NOT_AUDIO = "The file is not audio of a known format, or not whole. Send mp3, wav, m4a, flac, ogg or webm."
+_NO_SOUND = "The file holds no audio."
+_DAMAGED = "The audio cannot be decoded: the file is damaged. Export or record it again."
+_UNKNOWN_CODEC = "The audio's codec is unknown here. Convert the file to mp3, wav, m4a, flac, ogg or webm."
+
+
+def _audio_decoders() -> Iterator[str]:
+    for name in sorted(av.codecs_available):
+        try:
+            if av.Codec(name, "r").type == "audio":
+                yield name
+        except ValueError:
+            continue  # an encoder's name
+
+
+_OPTIONS = {
+    "format_whitelist": _FORMATS,
+    # No decoder of pictures: FFmpeg would decode a cover, however large, while it looks for the streams.
+    "codec_whitelist": ",".join(_audio_decoders()),
+    # The file is open already. An empty list would mean all protocols.
+    "protocol_whitelist": "none",
+    "max_streams": "100",
+}
+
+
+def check(source: int, max_seconds: float, track: int | None) -> None:
+    """Raises what `decode` would raise, as far as the start of the file tells."""
+    part = parts_of(FileView(source))[0]
+    failures: list[UndecodableAudio] = []
+    for ordinal in _tracks(part, track):
+        try:
+            with _opened(part) as container:
+                stream = container.streams.audio[ordinal]
+                if (stated := _stated_end(part, container, stream)) is not None:
+                    refuse_longer(stated, max_seconds)
+                    if container.format.name == "wav":
+                        _refuse_cut(stated, (container.duration or 0) / av.time_base)
+                for frame in _frames(container, stream):
+                    refuse_implausible(frame)
+                    return
+                return
+        except UndecodableAudio as failure:
+            failures.append(failure)
+    raise failures[0]
+
+
+def decode(source: int, target: int, max_seconds: float, track: int | None, reached: Callable[[float], None]) -> None:
+    """Writes the sound of an open file into another one: mono, 16 bits, 16 kHz, at the times that a player shows.
+
+    `track` is the number of an audio track, from 1; None is the one that a player would play, or the next one where
+    that cannot be decoded or is silent. `reached` is told the length so far, in seconds.
+
+    Raises NotAudio for a file of no known format or without sound; UndecodableAudio for a broken one, and for one that
+    ends before the length that it states; AudioTooLong; UnsupportedOption for a track that is not there; OSError when
+    the target cannot be written.
+    """
+    parts = parts_of(FileView(source))
+    tracks = _tracks(parts[0], track)
+    failures: list[UndecodableAudio] = []
+    silent: list[int] = []
+    for ordinal in tracks:
+        sound = MonoSound(target, max_seconds, reached, listens=len(tracks) > 1)
+        try:
+            _decode_track(parts, ordinal, sound)
+        except UndecodableAudio as failure:
+            failures.append(failure)
+            continue
+        if sound.audible:
+            return
+        silent.append(ordinal)
+    if not silent:
+        raise failures[0]
+    if silent[0] != tracks[-1]:
+        _decode_track(parts, silent[0], MonoSound(target, max_seconds, reached))
+
+
+def _decode_track(parts: list[Part], ordinal: int, sound: MonoSound) -> None:
+    for part in parts:
+        with _opened(part) as container:
+            stream = container.streams.audio[min(ordinal, len(container.streams.audio) - 1)]
+            stated = _stated_end(part, container, stream)
+            start = sound.seconds
+            sound.begin(stated or 0.0)
+            for frame in _frames(container, stream):
+                sound.add(frame, _time(container, frame))
+            if stated is not None:
+                _refuse_cut(stated, sound.seconds - start)
+    sound.close()
+
+
+@contextmanager
+def _opened(part: Part) -> "Iterator[av.container.InputContainer]":
+    """FFmpeg's view of a file that holds sound; what FFmpeg raises becomes NotAudio or UndecodableAudio."""
+    part.view.seek(0)
+    try:
+        container = av.open(part.view, "r", metadata_errors="ignore", container_options={**_OPTIONS, **part.options})
+    except MemoryError:
+        raise
+    except (av.error.FFmpegError, ValueError) as error:
+        raise NotAudio(_NOT_AUDIO) from error
+    with container:
+        if not container.streams.audio:
+            raise NotAudio(_NO_SOUND)
+        try:
+            yield container
+        except MemoryError:
+            raise
+        except av.error.FFmpegError as error:
+            raise UndecodableAudio(_DAMAGED) from error
+
+
+def _tracks(part: Part, track: int | None) -> list[int]:
+    """Positions of the audio tracks to try, in their order: what a player would play first."""
+    with _opened(part) as container:
+        streams = container.streams.audio
+        if track is not None and track > len(streams):
+            number = f"{len(streams)} audio tracks" if len(streams) > 1 else "one audio track"
+            raise UnsupportedOption("track", f"There is no track {track}: the file has {number}. The first one is 1.")
+        wanted = range(len(streams)) if track is None else [track - 1]
+        decodable = [ordinal for ordinal in wanted if streams[ordinal].codec_context is not None]
+        if not decodable:
+            raise UndecodableAudio(_UNKNOWN_CODEC)
+        return sorted(decodable, key=lambda ordinal: not streams[ordinal].disposition & Disposition.default)
+
+
+def _frames(container: "av.container.InputContainer", stream: AudioStream) -> Iterator[AudioFrame]:
+    """Decoded frames of a track. Raises UndecodableAudio where more is damaged than a player would skip."""
+    for other in container.streams:
+        if other is not stream:
+            other.discard = Discard.all
+    decoder = _decoder(stream)
+    packets = damaged = since_sound = 0
+    for packet in _packets(container, stream):
+        packets += 1
+        since_sound += 1
+        frames: list[AudioFrame] = []
+        try:
+            frames = decoder.decode(packet)
+        except MemoryError:
+            raise
+        except av.error.FFmpegError:
+            damaged += 1
+        if frames:
+            since_sound = 0
+        elif since_sound > _MOST_PACKETS_WITHOUT_SOUND:
+            raise UndecodableAudio(f"{_DAMAGED} {since_sound} packets in a row hold no sound.")
+        yield from frames
+    if damaged > max(_FEW_PACKETS, _MOST_DAMAGED * packets):
+        raise UndecodableAudio(f"{_DAMAGED} {damaged} of its {packets} packets cannot be decoded.")
+
+
+def _packets(container: "av.container.InputContainer", stream: AudioStream) -> "Iterator[Packet[AudioStream]]":
+    """The packets of a track, and of what follows a place that cannot be read."""
+    for _ in range(_MOST_DAMAGED_PLACES):
+        try:
+            yield from container.demux(stream)
+        except MemoryError:
+            raise
+        except av.error.FFmpegError:
+            continue
+        return
+    raise UndecodableAudio(_DAMAGED)
+
+
+def _decoder(stream: AudioStream) -> AudioCodecContext:
+    decoder = stream.codec_context
+    better = _BETTER_DECODERS.get(decoder.name, "")
+    if better in av.codecs_available:
+        replacement = cast(AudioCodecContext, CodecContext.create(better, "r"))
+        replacement.sample_rate, replacement.layout = decoder.sample_rate, decoder.layout
+        decoder = replacement
+    decoder.thread_count = 1
+    return decoder
+
+
+def _start(container: "av.container.InputContainer") -> float:
+    """When the file's time begins, in seconds: where its first picture or sound is."""
+    return (container.start_time or 0) / av.time_base
+
+
+def _time(container: "av.container.InputContainer", frame: AudioFrame) -> float | None:
+    if container.format.name not in _TIMED or frame.time is None:
+        return None
+    return frame.time - _start(container)
+
+
+def _refuse_cut(stated: float, present: float) -> None:
+    if stated - present > max(1.0, 0.005 * stated):
+        raise UndecodableAudio(
+            f"The file was cut short: its header states {stated:.1f} s, it holds {present:.1f} s. Send the whole file."
+        )
+
+
+def _stated_end(part: Part, container: "av.container.InputContainer", stream: AudioStream) -> float | None:
+    """When a track ends by what the file's own header or index says, in seconds; None where it says nothing."""
+    name = container.format.name
+    if name == "mov,mp4,m4a,3gp,3g2,mj2":
+        if stream.duration is None or stream.time_base is None:
+            return None
+        return float(((stream.start_time or 0) + stream.duration) * stream.time_base) - _start(container)
+    if name == "matroska,webm" and (tag := stream.metadata.get("DURATION")) is not None:
+        return _clock(tag)
+    if not container.duration:
+        return None
+    seconds: float = container.duration / av.time_base
+    if name == "wav":
+        share = None if part.options else stated_wav_share(part.view)
+        return None if share is None else seconds * share
+    # Pictures and subtitles may last longer than the sound.
+    alone = len(container.streams) == 1
+    # FFmpeg takes a start time other than 0 from the Xing header, which has the number of frames too.
+    if name in _STATING_LENGTH or (name == "matroska,webm" and alone) or (name == "mp3" and stream.start_time):
+        return seconds
+    return None
+
+
+def _clock(tag: str) -> float | None:
+    """Matroska's statistics tag DURATION, hours:minutes:seconds, in seconds; None where it is something else."""
+    try:
+        hours, minutes, seconds = tag.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return None
