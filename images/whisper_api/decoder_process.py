@@ -4,8 +4,8 @@ FFmpeg is a million lines that read what strangers made. The kernel limits such 
 no descriptor to open a file, an address or a device with, a bound on its memory, and processor time in proportion to
 the sound that came out. One that exceeds a limit ends, the server goes on.
 
-Importing FFmpeg takes longer than decoding a short recording. So a fork server imports it once and forks a process for
-each file, in 2 ms. The one of Python's multiprocessing takes 9 ms and needs a second process.
+Importing FFmpeg takes longer than decoding a short recording. So a fork server imports it once, and has a process ready
+for the next file. The one of Python's multiprocessing takes 9 ms for each and needs a second process.
 """
 
 import atexit
@@ -26,8 +26,8 @@ from typing import Any
 
 # Both sides import this module: the fork server imports FFmpeg in `serve`, the other side never.
 
-# Private memory of a process, in bytes: FFmpeg's and Python's own is about 40 MB, the index of three hours of video 20.
-MEMORY = 256 * 1024**2
+# Private memory of a process, in bytes. The index of 12 hours of m4a takes 190 MB, that of pictures as much again.
+MEMORY = 512 * 1024**2
 # Seconds of processor time that any file may take, and more for every second of sound. The slowest codecs need a tenth
 # of that on a slow processor.
 _SECONDS = 20
@@ -42,6 +42,10 @@ class DecoderDied(Exception):
     """The process ended without an answer: it crashed, or took more than it may."""
 
 
+class _ServerGone(Exception):
+    """There is no fork server any more."""
+
+
 class DecoderProcesses:
     """Starts a process for each task. Any thread may use it."""
 
@@ -50,11 +54,11 @@ class DecoderProcesses:
         self._control: socket.socket | None = None
         self._server: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Starts the server of processes, unless it is there; the first task would wait for it."""
+    def start(self) -> socket.socket:
+        """Starts the fork server unless it is there, for which the first task would wait; our end of its socket."""
         with self._lock:
             if self._control is not None:
-                return
+                return self._control
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 folder = str(Path(__file__).parents[1])
@@ -66,65 +70,71 @@ class DecoderProcesses:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                 )
+            return self._control
 
     def run(
         self, task: Mapping[str, Any], descriptors: list[int], reached: Callable[[float], None] = lambda _: None
     ) -> dict[str, Any]:
-        """The answer of `decoding_task` to a task; the descriptors are handed to it.
+        """The outcome of a task, see `decoding_task`; the descriptors are handed to its process.
 
         `reached` is told the seconds of sound so far, at least twice a second; what it raises ends the process.
         Raises DecoderDied.
         """
+        try:
+            return self._run(task, descriptors, reached)
+        except _ServerGone:
+            # The kernel may have taken it when memory ran out.
+            return self._run(task, descriptors, reached)
+
+    def _run(self, task: Mapping[str, Any], descriptors: list[int], reached: Callable[[float], None]) -> dict[str, Any]:
+        control = self.start()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # Closing our end ends the process: it cannot report any more.
         with ours:
             with theirs:
-                self._send(json.dumps(task).encode(), [theirs.fileno(), *descriptors])
+                try:
+                    socket.send_fds(control, [json.dumps(task).encode()], [theirs.fileno(), *descriptors])
+                except OSError as error:
+                    self._forget(control)
+                    raise _ServerGone from error
             ours.settimeout(_ASK_SECONDS)
             seconds = 0.0
             while True:
-                # Closing our end ends the process: it cannot report any more.
                 reached(seconds)
                 try:
                     message = ours.recv(_MESSAGE_BYTES)
                 except TimeoutError:
                     continue
                 if not message:
-                    self._refuse_without_server()
-                    raise DecoderDied
+                    raise self._died(control)
                 answer: dict[str, Any] = json.loads(message)
                 if "reached" not in answer:
                     return answer
                 seconds = float(answer["reached"])
 
-    def _refuse_without_server(self) -> None:
-        if self._server is None or self._server.poll() is not None:
-            raise RuntimeError("the server of decoder processes ended; what it said is in the log")
-
-    def _send(self, message: bytes, descriptors: list[int]) -> None:
-        self.start()
-        control = self._control
+    def _died(self, control: socket.socket) -> Exception:
+        """Why there is no answer: the fork server is gone, which closed its end, or the process is."""
         try:
-            assert control is not None  # noqa: S101 - it was started
-            socket.send_fds(control, [message], descriptors)
+            control.recv(1, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return DecoderDied()
         except OSError:
-            # The kernel may have taken it when memory ran out.
-            self._forget(control)
-            self.start()
-            assert self._control is not None  # noqa: S101 - it was started
-            socket.send_fds(self._control, [message], descriptors)
+            pass  # another thread saw it first
+        self._forget(control)
+        return _ServerGone()
 
-    def _forget(self, control: socket.socket | None) -> None:
+    def _forget(self, control: socket.socket) -> None:
         with self._lock:
-            if control is not None and self._control is control:
-                control.close()
+            if self._control is control and self._server is not None:
                 self._control = None
-                if self._server is not None:
-                    self._server.kill()
-                    self._server.wait()
+                control.close()
+                self._server.kill()
+                self._server.wait()
 
     def close(self) -> None:
-        """Ends the server of processes; those that decode end by themselves."""
-        self._forget(self._control)
+        """Ends the fork server; processes that decode end by themselves."""
+        if (control := self._control) is not None:
+            self._forget(control)
 
 
 PROCESSES = DecoderProcesses()
@@ -132,7 +142,7 @@ atexit.register(PROCESSES.close)
 
 
 def serve(control: socket.socket) -> None:
-    """Forks a process for each task, until the other side closes the socket."""
+    """Forks a process for each task, the next one as soon as one has its task, until the other side is closed."""
     from whisper_api import decoding_task
 
     # Children that ended need nobody to wait for them; whoever asked sees that their socket is closed.
@@ -143,18 +153,27 @@ def serve(control: socket.socket) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
     decoding_task.warm_up()
     gc.freeze()
-    while True:
+    while _fork_for_a_task(control, decoding_task.perform):
+        pass
+
+
+def _fork_for_a_task(control: socket.socket, perform: Callable[..., None]) -> bool:
+    """Forks a process that performs the next task; returns when it has one, or died, and whether there may be more."""
+    taken, take = os.pipe()
+    if os.fork() == 0:
+        os.close(taken)
         message, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_BYTES, 8)
-        if not message:
-            return
-        if os.fork() == 0:
+        os.write(take, b"more" if message else b"end")
+        if message:
+            os.close(take)
             control.close()
             _be_confined()
-            report = partial(_report, socket.socket(fileno=descriptors[0]))
-            decoding_task.perform(json.loads(message), descriptors[1:], report)
-            os._exit(0)
-        for descriptor in descriptors:
-            os.close(descriptor)
+            perform(json.loads(message), descriptors[1:], partial(_report, socket.socket(fileno=descriptors[0])))
+        os._exit(0)
+    os.close(take)
+    told = os.read(taken, 4)
+    os.close(taken)
+    return told != b"end"
 
 
 def _report(reply: socket.socket, answer: Mapping[str, Any]) -> None:

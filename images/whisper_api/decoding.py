@@ -4,8 +4,8 @@ This runs in a process without rights, see `decoder_process`. It reads and write
 nothing.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from typing import cast
 
 import av
@@ -83,21 +83,26 @@ def check(source: int, max_seconds: float, track: int | None) -> None:
     """Raises what `decode` would raise, as far as the start of the file tells."""
     part = parts_of(FileView(source))[0]
     failures: list[UndecodableAudio] = []
-    for ordinal in _tracks(part, track):
+    for container, ordinal, _ in _tracks(part, track):
         try:
-            with _opened(part) as container:
-                stream = container.streams.audio[ordinal]
-                if (stated := _stated_end(part, container, stream)) is not None:
-                    refuse_longer(stated, max_seconds)
-                    if container.format.name == "wav":
-                        _refuse_cut(stated, (container.duration or 0) / av.time_base)
-                for frame in _frames(container, stream):
-                    refuse_implausible(frame)
-                    return
-                return
+            with _damage_told():
+                _check_track(part, container, ordinal, max_seconds)
         except UndecodableAudio as failure:
             failures.append(failure)
+        else:
+            return
     raise failures[0]
+
+
+def _check_track(part: Part, container: "av.container.InputContainer", ordinal: int, max_seconds: float) -> None:
+    stream = container.streams.audio[ordinal]
+    if (stated := _stated_end(part, container, stream)) is not None:
+        refuse_longer(stated, max_seconds)
+        if container.format.name == "wav":
+            _refuse_cut(stated, (container.duration or 0) / av.time_base)
+    with closing(_frames(container, stream)) as frames:
+        if (first := next(frames, None)) is not None:
+            refuse_implausible(first)
 
 
 def decode(source: int, target: int, max_seconds: float, track: int | None, reached: Callable[[float], None]) -> None:
@@ -110,14 +115,19 @@ def decode(source: int, target: int, max_seconds: float, track: int | None, reac
     ends before the length that it states; AudioTooLong; UnsupportedOption for a track that is not there; OSError when
     the target cannot be written.
     """
-    parts = parts_of(FileView(source))
-    tracks = _tracks(parts[0], track)
+    first, *more = parts_of(FileView(source))
     failures: list[UndecodableAudio] = []
     silent: list[int] = []
-    for ordinal in tracks:
-        sound = MonoSound(target, max_seconds, reached, listens=len(tracks) > 1)
+    for container, ordinal, is_last in _tracks(first, track):
+        # The last one counts even where it is silent, if no other does.
+        sound = MonoSound(target, max_seconds, reached, listens=not (is_last and not silent))
         try:
-            _decode_track(parts, ordinal, sound)
+            with _damage_told():
+                _decode_part(first, container, ordinal, sound)
+                for part in more:
+                    with _opened(part) as following:
+                        _decode_part(part, following, ordinal, sound)
+                sound.close()
         except UndecodableAudio as failure:
             failures.append(failure)
             continue
@@ -126,27 +136,35 @@ def decode(source: int, target: int, max_seconds: float, track: int | None, reac
         silent.append(ordinal)
     if not silent:
         raise failures[0]
-    if silent[0] != tracks[-1]:
-        _decode_track(parts, silent[0], MonoSound(target, max_seconds, reached))
+    decode(source, target, max_seconds, silent[0] + 1, reached)
 
 
-def _decode_track(parts: list[Part], ordinal: int, sound: MonoSound) -> None:
-    for part in parts:
-        with _opened(part) as container:
-            stream = container.streams.audio[min(ordinal, len(container.streams.audio) - 1)]
-            stated = _stated_end(part, container, stream)
-            start = sound.seconds
-            sound.begin(stated or 0.0)
-            for frame in _frames(container, stream):
-                sound.add(frame, _time(container, frame))
-            if stated is not None:
-                _refuse_cut(stated, sound.seconds - start)
-    sound.close()
+def _decode_part(part: Part, container: "av.container.InputContainer", ordinal: int, sound: MonoSound) -> None:
+    # The parts of a file may have fewer tracks than the first.
+    stream = container.streams.audio[min(ordinal, len(container.streams.audio) - 1)]
+    stated = _stated_end(part, container, stream)
+    start = sound.seconds
+    sound.begin(stated or 0.0)
+    for frame in _frames(container, stream):
+        sound.add(frame, _time(container, frame))
+    if stated is not None:
+        _refuse_cut(stated, sound.seconds - start)
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """What FFmpeg raises while it reads or decodes becomes UndecodableAudio."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except av.error.FFmpegError as error:
+        raise UndecodableAudio(_DAMAGED) from error
 
 
 @contextmanager
 def _opened(part: Part) -> "Iterator[av.container.InputContainer]":
-    """FFmpeg's view of a file that holds sound; what FFmpeg raises becomes NotAudio or UndecodableAudio."""
+    """FFmpeg's view of a file that holds sound; what FFmpeg raises becomes NotAudio."""
     part.view.seek(0)
     try:
         container = av.open(part.view, "r", metadata_errors="ignore", container_options={**_OPTIONS, **part.options})
@@ -157,29 +175,35 @@ def _opened(part: Part) -> "Iterator[av.container.InputContainer]":
     with container:
         if not container.streams.audio:
             raise NotAudio(_NO_SOUND)
-        try:
-            yield container
-        except MemoryError:
-            raise
-        except av.error.FFmpegError as error:
-            raise UndecodableAudio(_DAMAGED) from error
+        yield container
 
 
-def _tracks(part: Part, track: int | None) -> list[int]:
-    """Positions of the audio tracks to try, in their order: what a player would play first."""
+def _tracks(part: Part, track: int | None) -> "Iterator[tuple[av.container.InputContainer, int, bool]]":
+    """The file opened for each audio track to try, the track's position, and whether it is the last one.
+
+    First comes what a player would play. Raises UnsupportedOption, UndecodableAudio where no track can be tried.
+    """
     with _opened(part) as container:
-        streams = container.streams.audio
-        if track is not None and track > len(streams):
-            number = f"{len(streams)} audio tracks" if len(streams) > 1 else "one audio track"
-            raise UnsupportedOption("track", f"There is no track {track}: the file has {number}. The first one is 1.")
-        wanted = range(len(streams)) if track is None else [track - 1]
-        decodable = [ordinal for ordinal in wanted if streams[ordinal].codec_context is not None]
-        if not decodable:
-            raise UndecodableAudio(_UNKNOWN_CODEC)
-        return sorted(decodable, key=lambda ordinal: not streams[ordinal].disposition & Disposition.default)
+        order = _in_order(container, track)
+        yield container, order[0], len(order) == 1
+    for ordinal in order[1:]:
+        with _opened(part) as container:
+            yield container, ordinal, ordinal == order[-1]
 
 
-def _frames(container: "av.container.InputContainer", stream: AudioStream) -> Iterator[AudioFrame]:
+def _in_order(container: "av.container.InputContainer", track: int | None) -> list[int]:
+    streams = container.streams.audio
+    if track is not None and track > len(streams):
+        number = f"{len(streams)} audio tracks" if len(streams) > 1 else "one audio track"
+        raise UnsupportedOption("track", f"There is no track {track}: the file has {number}. The first one is 1.")
+    wanted = range(len(streams)) if track is None else [track - 1]
+    decodable = [ordinal for ordinal in wanted if streams[ordinal].codec_context is not None]
+    if not decodable:
+        raise UndecodableAudio(_UNKNOWN_CODEC)
+    return sorted(decodable, key=lambda ordinal: not streams[ordinal].disposition & Disposition.default)
+
+
+def _frames(container: "av.container.InputContainer", stream: AudioStream) -> Generator[AudioFrame, None, None]:
     """Decoded frames of a track. Raises UndecodableAudio where more is damaged than a player would skip."""
     for other in container.streams:
         if other is not stream:
