@@ -237,6 +237,57 @@ def test_neither_a_long_request_nor_a_job_is_taken_for_idleness(host: Host, tmp_
     assert container(host)["StartedAt"] == began
 
 
+@contextmanager
+def trickled_upload() -> Iterator[http.client.HTTPSConnection]:
+    """An upload that gets a byte more every 0.2 s for as long as anybody takes it."""
+    connection = http.client.HTTPSConnection(
+        NAME, PORT, timeout=60, context=ssl.create_default_context(cafile=AUTHORITY)
+    )
+    connection.connect()
+    connection.auto_open = 0  # what is sent after the answer must not open another connection
+    connection.putrequest("POST", "/v1/audio/transcriptions")
+    headers = {"Content-Type": "multipart/form-data; boundary=molecule", "Content-Length": "100000"}
+    for name, value in (KEY | headers).items():
+        connection.putheader(name, value)
+    connection.endheaders(b"--molecule\r\n")
+    ended = threading.Event()
+
+    def trickle() -> None:
+        while not ended.wait(0.2):
+            try:
+                connection.send(b"x")
+            except (OSError, http.client.NotConnected):  # cut off; the answer is still to be read
+                return
+
+    trickling = threading.Thread(target=trickle)
+    trickling.start()
+    try:
+        yield connection
+    finally:
+        ended.set()
+        trickling.join()
+        connection.close()
+
+
+def test_a_trickled_upload_keeps_neither_a_stop_nor_a_restart_from_ending(host: Host) -> None:
+    """A request that comes during the stop is answered by the next start."""
+    for command in ("docker-autostart stop faster-whisper", "systemctl restart docker-autostart"):
+        assert get().status_code == 200
+        with trickled_upload() as upload, ThreadPoolExecutor(1) as pool:
+            wait_until(lambda: status(host)["in_flight"] == 1, 10)
+            start = time.monotonic()
+            ending = pool.submit(host.check_output, command)
+            time.sleep(5)
+            honest = get()
+            assert honest.status_code == 200, honest.text
+            ending.result()
+            assert time.monotonic() - start < 60
+            answer = upload.getresponse()
+            error = json.loads(answer.read())["error"]
+            assert (answer.status, error["code"]) == (503, "stopping"), error
+            assert answer.headers["Retry-After"] == "5"
+
+
 def test_an_idle_service_is_stopped(host: Host) -> None:
     assert get().status_code == 200
     took = wait_until(lambda: status(host)["state"] == "stopped", IDLE_TIMEOUT + 10)

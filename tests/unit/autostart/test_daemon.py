@@ -21,6 +21,7 @@ from aiohttp import web
 
 import docker_autostart
 from docker_autostart.connections import LAST_KEEPALIVE_TIMEOUT
+from docker_autostart.visits import UPLOAD_PATIENCE
 from tests.unit.autostart.fake_engine import FakeEngine
 from tests.unit.autostart.site import error_of, free_port
 
@@ -319,6 +320,33 @@ async def test_a_connection_that_nobody_uses_does_not_keep_a_daemon_from_ending(
         machine.process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(machine.process.wait(), 2 * LAST_KEEPALIVE_TIMEOUT) == 0
         assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_trickled_upload_does_not_keep_a_daemon_from_ending(tmp_path: Path) -> None:
+    async with world(tmp_path) as machine:
+        await machine.serve()
+        assert (await machine.get())[0] == 200
+        machine.answer_takes = UPLOAD_PATIENCE + 1
+        long = asyncio.create_task(machine.get("/long"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", machine.port)
+        writer.write(f"POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 1000\r\n\r\n".encode())
+
+        async def trickle() -> None:
+            while True:
+                writer.write(b"x")
+                await asyncio.sleep(0.2)
+
+        trickling = asyncio.create_task(trickle())
+        await asyncio.sleep(0.5)
+        assert machine.process is not None
+        machine.process.send_signal(signal.SIGTERM)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), UPLOAD_PATIENCE + 1)
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nRetry-After: 5\r\n" in head
+        assert (await long)[0] == 200
+        assert await asyncio.wait_for(machine.process.wait(), LAST_KEEPALIVE_TIMEOUT + 1) == 0
+        trickling.cancel()
         writer.close()
 
 

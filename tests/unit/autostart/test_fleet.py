@@ -99,6 +99,31 @@ def test_a_service_in_use_or_with_jobs_or_held_awake_keeps_its_memory() -> None:
     run(scenario)
 
 
+def test_a_monitor_that_does_not_end_keeps_no_memory() -> None:
+    async def scenario() -> None:
+        yard = Yard(configuration("a", "b", budget=1000, startTimeout=30))
+        await yard.use("a")
+        monitored = yard.fleet.find("a")
+
+        async def monitor() -> None:
+            visit = monitored.enter_at_once(wake=False)
+            assert visit is not None
+            try:
+                async with asyncio.timeout(None) as visit.limit:
+                    await asyncio.sleep(1_000_000)
+            finally:
+                monitored.leave(visit)
+
+        endless = asyncio.create_task(monitor())
+        await asyncio.sleep(1)
+        await yard.use("b")
+        assert yard.states() == {"a": State.STOPPED, "b": State.READY}
+        with pytest.raises(TimeoutError):
+            await endless
+
+    run(scenario)
+
+
 def test_two_starts_do_not_take_the_same_memory() -> None:
     async def scenario() -> None:
         yard = Yard(configuration("a", "b", budget=1000))

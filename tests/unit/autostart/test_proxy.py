@@ -9,6 +9,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -63,6 +64,88 @@ async def test_passes_requests_on_unchanged_but_for_what_ends_at_a_proxy() -> No
     assert b"X-Request-Id: abc-123" in head
     assert b"X-Autostart: warm" in head
     assert b"Server-Timing: wake;dur=0.0" in head
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "//v1/models",
+        "///",
+        "//other.example.com/v1/models",
+        "/v1//models/",
+        "/%2F%2fv1/%6dodels",
+        "/v1/models/Systran%2Ffaster-whisper-base?x=%2F&y=//",
+        "/v1/%C3%A9%25/%00",
+        "/v1/./models/..",
+        "/http://other.example.com/",
+        "/?",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+async def test_passes_paths_on_byte_by_byte(method: str, target: str) -> None:
+    seen: list[tuple[str, str, str]] = []
+
+    async def note(request: web.BaseRequest) -> web.Response:
+        seen.append((request.method, request.raw_path, request.headers["Host"]))
+        return web.Response(text="here")
+
+    async with running_site(note) as site:
+        request = f"{method} {target} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        answer = await site.raw(request.encode())
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"\r\n\r\n" if method == "HEAD" else b"\r\n\r\nhere")
+    assert seen == [(method, target, HOST)]
+
+
+@pytest.mark.parametrize(
+    "location", ["/docs", "//v1", "../models?a=%2F", "http://127.0.0.1:8001/docs", "https://other.example.com/x"]
+)
+async def test_addresses_in_answers_are_the_container_s_own(location: str) -> None:
+    """None is built from a scheme or a host: behind a proxy, whatever the daemon believed of them could be wrong."""
+
+    async def redirect(_: web.BaseRequest) -> web.Response:
+        return web.Response(status=307, headers={"Location": location, "Link": f"<{location}>"})
+
+    async with running_site(redirect) as site:
+        headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "whisper.example.org"}
+        async with site.client.get(site.url(), headers=headers, allow_redirects=False) as response:
+            assert response.headers["Location"] == location
+            assert response.headers["Link"] == f"<{location}>"
+            told = {name: value for name, value in response.headers.items() if name not in {"Location", "Link"}}
+            assert not [value for value in told.values() if "example" in value or "127.0.0.1" in value]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Content-Length: 1234",
+        "Content-Length: 0",
+        "Transfer-Encoding: chunked",
+        "X-Neither: 1",
+        "Content-Length: 4\r\nConnection: close",
+    ],
+)
+@pytest.mark.parametrize("awake", [True, False])
+async def test_head_is_answered_without_a_body_whatever_its_head_says(head: str, awake: bool) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            while request := await reader.readuntil(b"\r\n\r\n"):
+                assert request.startswith(b"HEAD /v1/models ")
+                writer.write(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode())
+                if "close" in head:
+                    break
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, running_site(None, awake=awake, proxyPort=port) as site:
+        reader, writer = await site.connect()
+        for _ in range(2):
+            writer.write(f"HEAD /v1/models HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 2)
+            assert answer.startswith(b"HTTP/1.1 200 OK")
+            assert (b"\r\nContent-Length: 1234\r\n" in answer) == ("1234" in head)
+        writer.close()
 
 
 @pytest.mark.parametrize("identity", ["", "with space", "x" * 129, "<b>"])

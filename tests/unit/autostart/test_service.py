@@ -1,13 +1,15 @@
 """One service's life, case by case, on a virtual clock and with a stack without Docker."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
-from docker_autostart.errors import Asleep, EngineUnavailable, StartFailed, StartTimeout
-from docker_autostart.service import Service, State, StopFailed
+from docker_autostart.errors import Asleep, EngineUnavailable, StartFailed, StartTimeout, Stopping
+from docker_autostart.service import DRAIN_RECHECK, Service, State, StopFailed
+from docker_autostart.visits import DRAIN_TIMEOUT, UPLOAD_PATIENCE
 from tests.unit.autostart.fake_stack import FakeStack, settings
 from tests.unit.autostart.virtual_time import VirtualTimeLoop
 
@@ -32,10 +34,32 @@ class Life:
     def now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    async def use(self, seconds: float = 1.0) -> None:
-        visit = await self.service.enter()
-        await asyncio.sleep(seconds)
-        self.service.leave(visit)
+    async def use(
+        self, seconds: float = 1.0, *, upload: float = 0.0, piece: float = math.inf, wake: bool = True
+    ) -> None:
+        """Send for `upload` seconds, a piece each `piece` seconds, then wait for the answer for `seconds`.
+
+        Raises TimeoutError where it is cut.
+        """
+        visit = await self.service.enter(wake=wake)
+        began = self.now
+
+        def waits_since() -> float | None:
+            return self.now - (self.now - began) % piece if self.now < began + upload else None
+
+        visit.waits_since = waits_since
+        try:
+            async with asyncio.timeout(None) as visit.limit:
+                await asyncio.sleep(upload + seconds)
+        finally:
+            self.service.leave(visit)
+
+    async def stop_takes(self) -> float:
+        """Seconds that an operator's stop takes. Raises TimeoutError for one that takes hours."""
+        began = self.now
+        async with asyncio.timeout(7200):
+            assert await self.service.stop("operator", forced=True)
+        return self.now - began
 
     def when(self, kind: str) -> list[float]:
         return [time for each, time in self.log if each == kind]
@@ -304,6 +328,90 @@ def test_an_operator_s_stop_that_fails_says_so() -> None:
         life.stack.stop_fails = True
         with pytest.raises(StopFailed):
             await life.service.stop("operator", forced=True)
+
+    run(scenario)
+
+
+ROUND = DRAIN_RECHECK + 0.5
+"""One look and the stop itself, in seconds."""
+
+
+def test_an_operator_s_stop_waits_ten_seconds_for_an_upload_to_go_on() -> None:
+    async def scenario() -> None:
+        life = Life(startTimeout=30)
+        await life.use()
+        trickle = asyncio.create_task(life.use(upload=1_000_000))
+        short = asyncio.create_task(life.use(upload=UPLOAD_PATIENCE - 1))
+        await asyncio.sleep(1)
+        stopping = asyncio.create_task(life.stop_takes())
+        await asyncio.sleep(1)
+        await life.use()  # an honest request, which came meanwhile: the next start answers it
+        assert UPLOAD_PATIENCE <= await stopping <= UPLOAD_PATIENCE + ROUND
+        with pytest.raises(TimeoutError):
+            await trickle
+        await short
+        assert life.stack.starts == 2
+
+    run(scenario)
+
+
+def test_an_operator_s_stop_waits_ten_minutes_for_requests_that_go_on() -> None:
+    async def scenario() -> None:
+        life = Life(startTimeout=30)
+        await life.use()
+        long = asyncio.create_task(life.use(599))
+        steady = asyncio.create_task(life.use(100, upload=450, piece=UPLOAD_PATIENCE - 1))
+        endless = asyncio.create_task(life.use(1_000_000))
+        await asyncio.sleep(0)
+        stopping = asyncio.create_task(life.stop_takes())
+        await asyncio.sleep(1)
+        with pytest.raises(Stopping) as refused:
+            await life.use()
+        assert refused.value.retry_after == 5
+        assert life.stack.starts == 1
+        await long
+        await steady
+        assert DRAIN_TIMEOUT <= await stopping <= DRAIN_TIMEOUT + ROUND
+        with pytest.raises(TimeoutError):
+            await endless
+
+    run(scenario)
+
+
+def test_an_operator_s_stop_waits_for_jobs_as_long_as_they_take_but_not_for_a_container_that_does_not_say() -> None:
+    async def scenario() -> None:
+        life = Life()
+        await life.use()
+        life.stack.jobs = 3
+        stopping = asyncio.create_task(life.stop_takes())
+        await asyncio.sleep(3 * DRAIN_TIMEOUT)
+        life.stack.jobs = 0
+        assert 3 * DRAIN_TIMEOUT <= await stopping <= 3 * DRAIN_TIMEOUT + ROUND
+        await life.use()
+        life.stack.jobs = None
+        assert DRAIN_TIMEOUT <= await life.stop_takes() <= DRAIN_TIMEOUT + ROUND
+
+    run(scenario)
+
+
+def test_a_monitor_that_does_not_end_keeps_no_service_awake() -> None:
+    async def scenario() -> None:
+        life = Life()
+        await life.use()
+        monitor = asyncio.create_task(life.use(1_000_000, wake=False))
+        await asyncio.sleep(20 + UPLOAD_PATIENCE + ROUND)
+        assert life.is_in(State.STOPPED)
+        with pytest.raises(TimeoutError):
+            await monitor
+
+    run(scenario)
+
+
+def test_an_idle_service_is_not_stopped_under_a_request_however_long_it_takes() -> None:
+    async def scenario() -> None:
+        life = Life()
+        await life.use(3 * DRAIN_TIMEOUT, upload=3 * DRAIN_TIMEOUT)
+        assert life.stack.stops == 0
 
     run(scenario)
 

@@ -12,8 +12,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from docker_autostart.errors import Asleep, StartFailed, StartTimeout
-from docker_autostart.service import Service, State, StopFailed
+from docker_autostart.errors import Asleep, StartFailed, StartTimeout, Stopping
+from docker_autostart.service import DRAIN_RECHECK, Service, State, StopFailed
+from docker_autostart.visits import DRAIN_TIMEOUT, UPLOAD_PATIENCE, Visit
 from tests.unit.autostart.fake_stack import FakeStack, settings
 from tests.unit.autostart.virtual_time import VirtualTimeLoop
 
@@ -51,16 +52,20 @@ class Life(RuleBasedStateMachine):
 
     # What can happen
 
-    @rule(stays=st.sampled_from((0.0, 0.4, 5.0, 45.0)), wake=st.sampled_from((True, True, True, False)))
-    def request(self, stays: float, wake: bool) -> None:
-        task = self.loop.create_task(self._request(stays, wake))
+    @rule(
+        stays=st.sampled_from((0.0, 0.4, 5.0, 45.0, 1000.0)),
+        wake=st.sampled_from((True, True, True, False)),
+        uploads=st.booleans(),
+    )
+    def request(self, stays: float, wake: bool, uploads: bool) -> None:
+        task = self.loop.create_task(self._request(stays, wake, uploads))
         self.clients.add(task)
         self.loop.pass_time(0)
 
     @rule(count=st.integers(2, 8))
     def many_requests(self, count: int) -> None:
         for _ in range(count):
-            self.clients.add(self.loop.create_task(self._request(1.0, True)))
+            self.clients.add(self.loop.create_task(self._request(1.0, True, False)))
         self.loop.pass_time(0)
 
     @precondition(lambda self: self.clients)
@@ -188,14 +193,14 @@ class Life(RuleBasedStateMachine):
 
     # The clients
 
-    async def _request(self, stays: float, wake: bool) -> None:
+    async def _request(self, stays: float, wake: bool, uploads: bool) -> None:
         for attempt in (1, 2):
             # A reload between the attempts may have changed it.
             patience = self.service.settings.start_timeout
             began = self.loop.time()
             try:
                 visit = await self.service.enter(wake=wake)
-            except StartTimeout:
+            except (StartTimeout, Stopping):
                 assert abs(self.loop.time() - began - patience) < ROUNDING
                 return
             except Asleep:
@@ -209,9 +214,11 @@ class Life(RuleBasedStateMachine):
             self.visits += 1
             self.touching_visits += wake
             refused = not self.stack.up
+            entered = self.loop.time()
+            visit.waits_since = lambda: entered if uploads else None  # noqa: B023  # at once or at the next attempt
             try:
                 if not refused:
-                    await self._use_container(stays)
+                    await self._use_container(stays, visit)
             finally:
                 self.visits -= 1
                 self.touching_visits -= wake
@@ -227,12 +234,21 @@ class Life(RuleBasedStateMachine):
         assert failure.retry_after is not None
         assert 0 < failure.retry_after <= 60
 
-    async def _use_container(self, stays: float) -> None:
+    async def _use_container(self, stays: float, visit: Visit) -> None:
+        """Until the answer, the container's end, or a stop that does not wait any longer, whichever comes first."""
         try:
-            async with asyncio.timeout(stays):
+            async with asyncio.timeout(None) as limit, asyncio.timeout(stays):
+                visit.limit = limit
                 await self.crashed.wait()
         except TimeoutError:
-            return
+            if limit.expired():
+                self._check_cut(visit)
+
+    def _check_cut(self, visit: Visit) -> None:
+        patience = DRAIN_TIMEOUT if visit.touch and visit.waits_since() is None else UPLOAD_PATIENCE
+        draining = self.loop.time() - self.service._drain_since
+        assert self.service.state is State.DRAINING
+        assert patience - ROUNDING <= draining <= patience + DRAIN_RECHECK + ROUNDING
 
     async def _stop(self, forced: bool) -> None:
         try:

@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="print JSON")
     for name, text in (
         ("start", "start a service and wait until it is ready"),
-        ("stop", "stop a service when its requests and jobs have ended"),
+        ("stop", "stop a service when its requests and jobs have ended; requests have 600 s, stalled uploads 10 s"),
         ("hold", "do not stop a service for being idle"),
         ("release", "undo hold"),
     ):

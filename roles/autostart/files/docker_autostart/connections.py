@@ -112,8 +112,10 @@ class ClientConnections(web.Server):
         super().__init__(handle, request_factory=self._request, handler_cancellation=True)
         self._ends = False
 
-    async def end(self, patience: float) -> None:
+    async def end(self, patience: float, meanwhile: Callable[[], None]) -> None:
         """Return when all connections are closed, or after `patience` seconds; none is accepted any more.
+
+        `meanwhile` is called every `ENDING_POLL` seconds, to end requests that take too long.
 
         An idle one is not closed at once: its client may be sending the next request, which would be lost. A request
         that comes is answered with `Connection: close` (RFC 9112, section 9.6).
@@ -122,6 +124,7 @@ class ClientConnections(web.Server):
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience
         while self.connections and loop.time() < deadline:
+            meanwhile()
             for connection in cast(list[ClientConnection], self.connections):
                 if connection.idle_since is not None and loop.time() > connection.idle_since + LAST_KEEPALIVE_TIMEOUT:
                     connection.force_close()

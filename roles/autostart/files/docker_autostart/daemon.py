@@ -30,8 +30,10 @@ from docker_autostart.proxy import Proxy
 from docker_autostart.stack import ComposeStack
 from docker_autostart.status_file import NAME, StatusFile
 from docker_autostart.systemd import Notifier, inherited_sockets
+from docker_autostart.visits import DRAIN_TIMEOUT
 
-DRAIN_TIMEOUT = 600.0
+END_TIMEOUT = DRAIN_TIMEOUT + 5.0
+"""In seconds. Those that are cut after `DRAIN_TIMEOUT` are still told; TimeoutStopSec of the unit is longer."""
 REMEMBER_EVERY = 5.0
 STATUS_EVERY = 1.0
 BACKLOG = 1024
@@ -75,7 +77,7 @@ async def serve(configuration_file: Path, run_directory: Path) -> None:
         log.info("stopping: no new connections, %d requests to end", daemon.requests)
         for site in runner.sites:
             await site.stop()
-        await daemon.connections.end(DRAIN_TIMEOUT)
+        await daemon.drain()
     finally:
         for chore in chores:
             chore.cancel()
@@ -109,6 +111,10 @@ class _Daemon:
     @property
     def requests(self) -> int:
         return sum(service.in_flight + service.held for service in self._fleet.services.values())
+
+    async def drain(self) -> None:
+        began = asyncio.get_running_loop().time()
+        await self.connections.end(END_TIMEOUT, lambda: self._fleet.cut_late_visits(began))
 
     async def watch_engine(self) -> None:
         async for name in self._engine.events():

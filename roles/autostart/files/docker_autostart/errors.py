@@ -28,6 +28,11 @@ class BadRequest(RequestError):
     code = "bad_request"
 
 
+class UploadTooSlow(RequestError):
+    status = HTTPStatus.REQUEST_TIMEOUT
+    code = "request_timeout"
+
+
 class UnknownHost(RequestError):
     status = HTTPStatus.NOT_FOUND
     code = "unknown_host"
@@ -70,6 +75,13 @@ class Withdrawn(RequestError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "service_withdrawn"
+
+
+class Stopping(RequestError):
+    """The service or the daemon is being stopped, and the request would delay that, or waited for it, for too long."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "stopping"
 
 
 class StartTimeout(RequestError):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from docker_autostart.configuration import Configuration, ServiceSettings
 from docker_autostart.errors import TooManyHeld, UnknownHost
 from docker_autostart.events import Recorder
-from docker_autostart.service import RETRY_LATER, NotWantedAnyMore, Service, Stack, State, StopFailed, Visit
+from docker_autostart.service import RETRY_LATER, NotWantedAnyMore, Service, Stack, State, StopFailed
+from docker_autostart.visits import Visit
 
 HELD_PER_SERVICE = 200
 HELD_IN_ALL = 256
@@ -63,6 +64,10 @@ class Fleet:
         if service.held >= HELD_PER_SERVICE or self.held >= HELD_IN_ALL:
             raise TooManyHeld("Too many requests wait for services to start.", retry_after=RETRY_LATER)
         return await service.enter(wake=wake)
+
+    def cut_late_visits(self, drain_since: float) -> None:
+        for service in self.services.values():
+            service.cut_late_visits(drain_since)
 
     async def apply(self, configuration: Configuration) -> None:
         """Put a checked configuration in force. Containers of services that left it are let alone."""

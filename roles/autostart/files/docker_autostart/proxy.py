@@ -20,17 +20,26 @@ from docker_autostart.errors import (
     RequestError,
     StartFailed,
     Starting,
+    Stopping,
+    UploadTooSlow,
     UpstreamTimeout,
     error_response,
 )
 from docker_autostart.fleet import Fleet
 from docker_autostart.headers import REQUEST_ID, request_id, to_client, to_container
 from docker_autostart.pages import waiting_page
-from docker_autostart.service import Service, Visit
+from docker_autostart.service import RETRY_LATER, Service
 from docker_autostart.tunnel import run_tunnel
 from docker_autostart.upstream import Answer, Upstream
+from docker_autostart.visits import Visit
 
 IDLE_TIMEOUT = 600.0
+UPLOAD_PIECE = 64 * 1024
+UPLOAD_STALL = 60.0
+"""For which a client may be waited for until it has sent `UPLOAD_PIECE` bytes more, in seconds.
+
+An upload keeps its service running, and with it the memory that another may need: one that trickles must not do so.
+"""
 PAGE_RETRY = 2.0
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -49,7 +58,7 @@ class _Body:
         self._request = request
         self._whole: bytes | None = None
         self.waits_since: float | None = None
-        """Loop time since which the client is waited for."""
+        """Loop time since which the client is waited for, as if all waits for the present piece were one."""
         self.begun = False
         """Whether a container may have seen a part of it, or all of a request that has none."""
 
@@ -76,16 +85,21 @@ class _Body:
             chunk = content.read_nowait()
             self.begun = bool(chunk)
             yield chunk
+            piece, waited = 0, 0.0
             while True:
-                self.waits_since = loop.time()
+                self.waits_since = loop.time() - waited
                 chunk = await content.readany()
-                self.waits_since = None
+                waited, self.waits_since = loop.time() - self.waits_since, None
                 if not chunk:
                     return
+                piece += len(chunk)
+                if piece >= UPLOAD_PIECE:
+                    piece, waited = 0, 0.0
                 self.begun = True
                 yield chunk
         except TimeoutError as error:
-            raise BadRequest(f"The rest of the body did not come within {IDLE_TIMEOUT:g} s.") from error
+            message = f"The upload is too slow: {UPLOAD_PIECE} bytes more did not come within {UPLOAD_STALL:g} s."
+            raise UploadTooSlow(message) from error
         except (web.RequestPayloadError, aiohttp.ClientError, ConnectionError) as error:
             raise BadRequest("The body is malformed or incomplete.") from error
 
@@ -157,7 +171,7 @@ class Proxy:
                     raise Starting(f"{settings.name} is starting.", retry_after=PAGE_RETRY)
                 visit = await self._fleet.enter(service, wake=wake)
                 waited = loop.time() - arrived
-            try:
+            async with _stay(call, service, visit):
                 answer = await self._ask(call, service, visit, last=last)
                 if answer is not None:
                     self._count(settings.host, answer.status, waited is not None)
@@ -165,8 +179,6 @@ class Proxy:
                         return await _pass_back(call, answer, waited)
                     finally:
                         answer.end()
-            finally:
-                service.leave(visit)
         raise AssertionError("the last attempt answers or raises")
 
     async def _ask(self, call: _Call, service: Service, visit: Visit, *, last: bool) -> Answer | None:
@@ -231,9 +243,29 @@ def _wakes(settings: ServiceSettings, call: _Call) -> bool:
 
 
 @asynccontextmanager
+async def _stay(call: _Call, service: Service, visit: Visit) -> AsyncIterator[None]:
+    """Leave at the end. A visit that is cut raises `Stopping`, or breaks the connection if its answer has begun."""
+    visit.waits_since = lambda: call.body.waits_since
+    try:
+        async with asyncio.timeout(None) as visit.limit:
+            yield
+    except TimeoutError as error:
+        if call.request.writer.output_size:
+            log.warning("request %s: answer cut off, for a stop", call.identity)
+            if call.request.transport is not None:
+                call.request.transport.abort()
+            raise ConnectionResetError from error
+        what = "it was answered" if call.request.content.is_eof() else "its upload was complete"
+        message = f"{service.settings.name} is being stopped or restarted: the request was ended before {what}."
+        raise Stopping(f"{message} Send it again.", retry_after=RETRY_LATER) from error
+    finally:
+        service.leave(visit)
+
+
+@asynccontextmanager
 async def _watched(call: _Call) -> AsyncIterator[None]:
     """Notice a client that leaves or falls silent during a body; without one its connection notices."""
-    watch = asyncio.create_task(give_up_body(call.request, lambda: call.body.waits_since, IDLE_TIMEOUT))
+    watch = asyncio.create_task(give_up_body(call.request, lambda: call.body.waits_since, UPLOAD_STALL))
     try:
         yield
     finally:
@@ -263,9 +295,10 @@ async def _stream(request: web.BaseRequest, response: web.StreamResponse, conten
         while chunk := await content.readany():
             async with asyncio.timeout(IDLE_TIMEOUT):
                 await response.write(chunk)
+        async with asyncio.timeout(IDLE_TIMEOUT):
+            await response.write_eof()
     except (aiohttp.ClientError, TimeoutError) as error:
         log.warning("answer broken off: %r", error)
         if request.transport is not None:
             request.transport.abort()
         raise ConnectionResetError from error
-    await response.write_eof()

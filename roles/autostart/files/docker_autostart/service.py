@@ -13,8 +13,17 @@ from enum import StrEnum
 from typing import Protocol
 
 from docker_autostart.configuration import LONGEST_START_TIMEOUT, ServiceSettings
-from docker_autostart.errors import Asleep, EngineUnavailable, RequestError, StartFailed, StartTimeout, Withdrawn
+from docker_autostart.errors import (
+    Asleep,
+    EngineUnavailable,
+    RequestError,
+    StartFailed,
+    StartTimeout,
+    Stopping,
+    Withdrawn,
+)
 from docker_autostart.events import Recorder
+from docker_autostart.visits import DRAIN_TIMEOUT, Visit
 
 START_LIMIT = LONGEST_START_TIMEOUT
 """A start goes on after its clients gave up, so that their next attempt finds it further; but not for ever."""
@@ -25,8 +34,8 @@ BREAKER_WINDOW = 600.0
 BREAKER_PAUSE = 60.0
 RETRY_LATER = 5.0
 """`Retry-After` where nothing better is known, in seconds."""
-BUSY_RECHECK = 1.0
-"""How often jobs are counted while an operator's stop waits for their end, in seconds."""
+DRAIN_RECHECK = 1.0
+"""How often requests and jobs are looked at while a stop waits for their end, in seconds."""
 
 
 class State(StrEnum):
@@ -62,14 +71,6 @@ class Stack(Protocol):
         """The number of background jobs; None where the container does not say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """One request's stay: `generation` counts the service's starts, `touch` says whether it keeps the service awake."""
-
-    generation: int
-    touch: bool
-
-
 @dataclass(slots=True)
 class _Stop:
     reason: str
@@ -97,14 +98,13 @@ class Service:
         self.settings = settings
         self.stack = stack
         self.state = State.STOPPED
-        self.in_flight = 0
         self.last_used = last_used
         self.pinned = pinned
         self.running_containers = 0
         self._record = record
         self._make_room = make_room
         self._clock_counts = last_used is not None
-        self._touching = 0
+        self._visits: set[Visit] = set()
         self._waiters: set[asyncio.Future[Visit]] = set()
         self._generation = 0
         self._changed = asyncio.Event()
@@ -116,6 +116,7 @@ class Service:
         self._retry_at = 0.0
         self._failure: StartFailed | None = None
         self._drain_from = State.STOPPED
+        self._drain_since = 0.0
         self._withdrawn = False
 
     # What requests do
@@ -125,14 +126,18 @@ class Service:
         return sum(not turn.done() for turn in self._waiters)
 
     @property
+    def in_flight(self) -> int:
+        return len(self._visits)
+
+    @property
     def idle(self) -> bool:
-        """Ready, and neither asked for anything nor told to stay."""
-        return self.state is State.READY and not self.in_flight and not self._waiters and not self.pinned
+        """Ready, and neither asked for anything, but by monitors, nor told to stay."""
+        return self.state is State.READY and not self.in_use and not self._waiters and not self.pinned
 
     @property
     def in_use(self) -> bool:
         """Whether a request that keeps the service awake is in flight."""
-        return self._touching > 0
+        return any(visit.touch for visit in self._visits)
 
     @property
     def wanted(self) -> bool:
@@ -143,7 +148,7 @@ class Service:
         """Let a request in, as soon as the service is ready; every `Visit` must be given back with `leave`.
 
         With `wake` false the request neither wakes the service nor keeps it awake. Raises `Asleep` (only then),
-        `StartFailed`, `StartTimeout` after `start_timeout` seconds, `Withdrawn`.
+        `StartFailed`, `Withdrawn`, and after `start_timeout` seconds `StartTimeout`, or `Stopping` during a stop.
         """
         visit = self.enter_at_once(wake=wake)
         if visit is not None:
@@ -163,8 +168,7 @@ class Service:
         finally:
             self._waiters.discard(turn)
         if not turn.done():
-            message = f"{self.settings.name} was not ready within {patience:g} s; the start goes on."
-            raise StartTimeout(message, retry_after=RETRY_LATER)
+            raise self._not_ready_within(patience)
         return turn.result()
 
     def enter_at_once(self, *, wake: bool = True) -> Visit | None:
@@ -197,12 +201,17 @@ class Service:
         return await self.enter()
 
     def leave(self, visit: Visit) -> None:
-        self.in_flight -= 1
+        self._visits.remove(visit)
         if visit.touch:
-            self._touching -= 1
             self.last_used = asyncio.get_running_loop().time()
         if not self.in_flight and self.state is State.DRAINING:
             self._changed.set()
+
+    def cut_late_visits(self, drain_since: float) -> None:
+        """End the requests for which a stop that began at that loop time does not wait any longer."""
+        now = asyncio.get_running_loop().time()
+        for visit in self._visits:
+            visit.cut_if_late(drain_since, now)
 
     def distrust(self, visit: Visit) -> None:
         """The container refused this visit's connection: have it looked at and started before more are let in."""
@@ -229,8 +238,8 @@ class Service:
     async def stop(self, reason: str, *, forced: bool) -> bool:
         """Stop when no request is in flight and no job runs; says whether it stopped.
 
-        Forced, it waits for those, and new requests wait for the stop; otherwise it gives up for either. Raises
-        `StopFailed`.
+        Forced, it waits for jobs without limit and for requests as long as `Visit` allows, and new requests wait for
+        the stop; otherwise it gives up for either. Raises `StopFailed`.
         """
         if self._stop_wanted is None or (forced and not self._stop_wanted.forced):
             done = asyncio.get_running_loop().create_future()
@@ -270,7 +279,7 @@ class Service:
         """
         if not self.settings.idle_timeout or self.pinned:
             return None
-        if self._touching or self.last_used is None:
+        if self.in_use or self.last_used is None:
             return asyncio.get_running_loop().time() + self.settings.idle_timeout
         return self.last_used + self.settings.idle_timeout
 
@@ -404,7 +413,7 @@ class Service:
                 self._record(self.settings.host, "gone", f"stopped from outside{left}", None)
                 self.state = State.STOPPED
                 return
-            if self._touching:
+            if self.in_use:
                 self._call_off_stop()
             deadline = self.idle_deadline()
             now = asyncio.get_running_loop().time()
@@ -415,26 +424,29 @@ class Service:
 
     def _begin_drain(self) -> None:
         self._drain_from = self.state
+        self._drain_since = asyncio.get_running_loop().time()
         self.state = State.DRAINING
 
     async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
         was_ready = self._drain_from is State.READY
         while self.in_flight and self.state is State.DRAINING:
-            await self._wait_until(None)
+            self.cut_late_visits(self._drain_since)
+            await self._wait_until(loop.time() + DRAIN_RECHECK)
         if was_ready and await self._all_running() is False:
             self.state = State.STOPPED
             return
         busy = await self.stack.busy() if was_ready else 0
         if self.state is not State.DRAINING:  # a request took it back meanwhile
             self._call_off_stop()
-        elif busy == 0:
+        elif busy == 0 or (busy is None and self._stop_is_forced and loop.time() > self._drain_since + DRAIN_TIMEOUT):
             self.state = State.STOPPING
         elif self._stop_is_forced:
-            await asyncio.sleep(BUSY_RECHECK)
+            await asyncio.sleep(DRAIN_RECHECK)
         else:
             jobs = "it does not say how many jobs run" if busy is None else f"{busy} jobs run"
             self._record(self.settings.host, "postponed", f"idle, but not stopped: {jobs}", None)
-            self.last_used = asyncio.get_running_loop().time()
+            self.last_used = loop.time()
             self.state = self._drain_from
             self._call_off_stop()
 
@@ -465,9 +477,16 @@ class Service:
         return self._stop_wanted is not None and self._stop_wanted.forced
 
     def _admit(self, touch: bool) -> Visit:
-        self.in_flight += 1
-        self._touching += touch
-        return Visit(self._generation, touch)
+        visit = Visit(self._generation, touch)
+        self._visits.add(visit)
+        return visit
+
+    def _not_ready_within(self, patience: float) -> RequestError:
+        if self.state in {State.DRAINING, State.STOPPING}:
+            message = f"{self.settings.name} is being stopped, which takes more than {patience:g} s. Try again later."
+            return Stopping(message, retry_after=RETRY_LATER)
+        message = f"{self.settings.name} was not ready within {patience:g} s; the start goes on."
+        return StartTimeout(message, retry_after=RETRY_LATER)
 
     def _failure_not_to_be_repeated_yet(self) -> StartFailed | None:
         wait = self._retry_at - asyncio.get_running_loop().time()

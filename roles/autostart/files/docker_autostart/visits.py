@@ -1,0 +1,37 @@
+"""The requests that a service has let in, and for how long each may delay a stop."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+DRAIN_TIMEOUT = 600.0
+"""In seconds. nginx does not wait longer for an answer: whoever has sent everything before the stop is answered."""
+UPLOAD_PATIENCE = 10.0
+"""For the next piece of an upload (`proxy.UPLOAD_PIECE`), and for a monitor's request as a whole, in seconds."""
+
+
+def _never() -> None:
+    return None
+
+
+@dataclass(eq=False, slots=True)
+class Visit:
+    """One request's stay. `generation` counts the service's starts, `touch` says whether it keeps the service running.
+
+    `waits_since` says since which loop time the client is waited for, None where it is not. A request that can be cut
+    runs within `limit`, an `asyncio.timeout(None)`.
+    """
+
+    generation: int
+    touch: bool
+    waits_since: Callable[[], float | None] = _never
+    limit: asyncio.Timeout | None = None
+
+    def cut_if_late(self, drain_since: float, now: float) -> None:
+        """`drain_since` and `now` are loop times; the stop waits since the first of them."""
+        if self.limit is None or self.limit.when() is not None:  # or it was cut before
+            return
+        waits_since = self.waits_since()
+        stalls = waits_since is not None and now >= max(drain_since, waits_since) + UPLOAD_PATIENCE
+        if stalls or now >= drain_since + (DRAIN_TIMEOUT if self.touch else UPLOAD_PATIENCE):
+            self.limit.reschedule(now)
