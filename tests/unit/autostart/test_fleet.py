@@ -124,6 +124,22 @@ def test_a_monitor_that_does_not_end_keeps_no_memory() -> None:
     run(scenario)
 
 
+def test_a_start_that_nobody_waits_for_takes_no_memory_later() -> None:
+    """Browsers do not wait where `blocking` is false, but ask again. Nobody is evicted for one that stopped asking."""
+
+    async def scenario() -> None:
+        yard = Yard(configuration("a", "b", budget=1000))
+        using = asyncio.create_task(yard.use("a", 100))
+        await asyncio.sleep(2)
+        yard.fleet.find("b").wake()
+        await using
+        await asyncio.sleep(30)
+        assert yard.states() == {"a": State.READY, "b": State.STOPPED}
+        assert yard.stacks["b"].starts == 0
+
+    run(scenario)
+
+
 def test_two_starts_do_not_take_the_same_memory() -> None:
     async def scenario() -> None:
         yard = Yard(configuration("a", "b", budget=1000))

@@ -352,6 +352,7 @@ class Service:
         try:
             start.result()
         except NotWantedAnyMore:
+            self._start_wanted = False
             self.state = State.STOPPED
         except StartFailed as failure:
             await self._fail(failure, loop.time())
