@@ -163,7 +163,8 @@ def _fork_for_a_task(control: socket.socket, perform: Callable[..., None]) -> bo
     if os.fork() == 0:
         os.close(taken)
         message, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_BYTES, 8)
-        os.write(take, b"more" if message else b"end")
+        with suppress(BrokenPipeError):  # the server was killed
+            os.write(take, b"more" if message else b"end")
         if message:
             os.close(take)
             control.close()

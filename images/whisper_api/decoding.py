@@ -15,7 +15,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.stream import Discard, Disposition
 
 from whisper_api.engine import NotAudio, UndecodableAudio, UnsupportedOption
-from whisper_api.file_parts import FileView, Part, parts_of, stated_wav_share
+from whisper_api.file_parts import FileView, Part, parts_of, stated_mp3_frames, stated_wav_share
 from whisper_api.mono_sound import MonoSound, refuse_implausible, refuse_longer
 
 # Of FFmpeg's 370 formats those that are recordings. Among the others are lists of files, playlists with addresses,
@@ -83,7 +83,7 @@ def check(source: int, max_seconds: float, track: int | None) -> None:
     """Raises what `decode` would raise, as far as the start of the file tells."""
     part = parts_of(FileView(source))[0]
     failures: list[UndecodableAudio] = []
-    for container, ordinal, _ in _tracks(part, track):
+    for container, ordinal in _tracks(part, track):
         try:
             with _damage_told():
                 _check_track(part, container, ordinal, max_seconds)
@@ -96,13 +96,16 @@ def check(source: int, max_seconds: float, track: int | None) -> None:
 
 def _check_track(part: Part, container: "av.container.InputContainer", ordinal: int, max_seconds: float) -> None:
     stream = container.streams.audio[ordinal]
+    # Before the length, which is computed from the rate; 0 where only a packet tells it.
+    if stream.codec_context.sample_rate:
+        refuse_implausible(stream.codec_context.sample_rate, stream.codec_context.channels)
     if (stated := _stated_end(part, container, stream)) is not None:
         refuse_longer(stated, max_seconds)
         if container.format.name == "wav":
             _refuse_cut(stated, (container.duration or 0) / av.time_base)
     with closing(_frames(container, stream)) as frames:
         if (first := next(frames, None)) is not None:
-            refuse_implausible(first)
+            refuse_implausible(first.sample_rate, first.layout.nb_channels)
 
 
 def decode(source: int, target: int, max_seconds: float, track: int | None, reached: Callable[[float], None]) -> None:
@@ -115,28 +118,39 @@ def decode(source: int, target: int, max_seconds: float, track: int | None, reac
     ends before the length that it states; AudioTooLong; UnsupportedOption for a track that is not there; OSError when
     the target cannot be written.
     """
-    first, *more = parts_of(FileView(source))
+    parts = parts_of(FileView(source))
     failures: list[UndecodableAudio] = []
     silent: list[int] = []
-    for container, ordinal, is_last in _tracks(first, track):
-        # The last one counts even where it is silent, if no other does.
-        sound = MonoSound(target, max_seconds, reached, listens=not (is_last and not silent))
+    for container, ordinal in _tracks(parts[0], track):
+        sound = MonoSound(target, max_seconds, reached)
         try:
-            with _damage_told():
-                _decode_part(first, container, ordinal, sound)
-                for part in more:
-                    with _opened(part) as following:
-                        _decode_part(part, following, ordinal, sound)
-                sound.close()
+            _decode_track(parts, container, ordinal, sound)
         except UndecodableAudio as failure:
             failures.append(failure)
             continue
+        if not sound.audible and sound.channels > 1:
+            # Channels in opposite phase, as of a microphone on the wrong plug, are silent when they are mixed.
+            sound = MonoSound(target, max_seconds, reached, first_channel=True)
+            with _opened(parts[0]) as again:
+                _decode_track(parts, again, ordinal, sound)
         if sound.audible:
             return
         silent.append(ordinal)
     if not silent:
         raise failures[0]
-    decode(source, target, max_seconds, silent[0] + 1, reached)
+    if silent[-1] != silent[0] or failures:
+        with _opened(parts[0]) as container:
+            _decode_track(parts, container, silent[0], MonoSound(target, max_seconds, reached))
+
+
+def _decode_track(parts: list[Part], container: "av.container.InputContainer", ordinal: int, sound: MonoSound) -> None:
+    """Decodes a track of a file, whose first part is open."""
+    with _damage_told():
+        _decode_part(parts[0], container, ordinal, sound)
+        for part in parts[1:]:
+            with _opened(part) as following:
+                _decode_part(part, following, ordinal, sound)
+        sound.close()
 
 
 def _decode_part(part: Part, container: "av.container.InputContainer", ordinal: int, sound: MonoSound) -> None:
@@ -178,17 +192,17 @@ def _opened(part: Part) -> "Iterator[av.container.InputContainer]":
         yield container
 
 
-def _tracks(part: Part, track: int | None) -> "Iterator[tuple[av.container.InputContainer, int, bool]]":
-    """The file opened for each audio track to try, the track's position, and whether it is the last one.
+def _tracks(part: Part, track: int | None) -> "Iterator[tuple[av.container.InputContainer, int]]":
+    """The file opened for each audio track to try, and the track's position.
 
     First comes what a player would play. Raises UnsupportedOption, UndecodableAudio where no track can be tried.
     """
     with _opened(part) as container:
         order = _in_order(container, track)
-        yield container, order[0], len(order) == 1
+        yield container, order[0]
     for ordinal in order[1:]:
         with _opened(part) as container:
-            yield container, ordinal, ordinal == order[-1]
+            yield container, ordinal
 
 
 def _in_order(container: "av.container.InputContainer", track: int | None) -> list[int]:
@@ -286,12 +300,17 @@ def _stated_end(part: Part, container: "av.container.InputContainer", stream: Au
     if name == "wav":
         share = None if part.options else stated_wav_share(part.view)
         return None if share is None else seconds * share
+    if name == "mp3":
+        frames = stated_mp3_frames(part.view)
+        return None if frames is None else frames * _mp3_frame_seconds(stream.codec_context.sample_rate)
     # Pictures and subtitles may last longer than the sound.
     alone = len(container.streams) == 1
-    # FFmpeg takes a start time other than 0 from the Xing header, which has the number of frames too.
-    if name in _STATING_LENGTH or (name == "matroska,webm" and alone) or (name == "mp3" and stream.start_time):
-        return seconds
-    return None
+    return seconds if name in _STATING_LENGTH or (name == "matroska,webm" and alone) else None
+
+
+def _mp3_frame_seconds(rate: int) -> float:
+    """A frame of layer III has 1,152 samples, at the lower rates of MPEG-2 half of these (ISO 11172-3, 13818-3)."""
+    return (1152 if rate >= 32_000 else 576) / rate
 
 
 def _clock(tag: str) -> float | None:

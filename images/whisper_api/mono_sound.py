@@ -18,8 +18,7 @@ SAMPLE_BYTES = 2
 _RATES = range(4000, 768_001)
 # What FFmpeg's resampler takes.
 _MOST_CHANNELS = 64
-# FFmpeg has no rule for mixing most layouts of more channels.
-_KNOWN_LAYOUTS = 8
+_STEREO = 2
 
 # Timestamps of phones and browsers are off by less; a difference above this, in seconds, is a pause or a loss.
 _HOLE_SECONDS = 0.1
@@ -34,17 +33,19 @@ _REPORT_SECONDS = 30.0
 class MonoSound:
     """Writes frames to a file, one behind the other, with silence where their times leave a hole.
 
-    `reached` is told the length in seconds, every half minute of sound. `audible` says whether any sample was above
-    -60 dB, as far as `listens`. Raises AudioTooLong, UndecodableAudio for frames that no recording has, OSError when
-    the file cannot be written.
+    `reached` is told the length in seconds, every half minute of sound. Channels are mixed, but for `first_channel`.
+    `audible` says whether any sample was above -60 dB. Raises AudioTooLong, UndecodableAudio for frames that no
+    recording has, OSError when the file cannot be written.
     """
 
     def __init__(
-        self, target: int, max_seconds: float, reached: Callable[[float], None], listens: bool = False
+        self, target: int, max_seconds: float, reached: Callable[[float], None], first_channel: bool = False
     ) -> None:
         os.ftruncate(target, 0)
         self.seconds = 0.0
-        self.audible = not listens
+        self.audible = False
+        self.channels = 0
+        self._first_channel = first_channel
         self._target = target
         self._max_seconds = max_seconds
         self._reached = reached
@@ -63,7 +64,8 @@ class MonoSound:
 
     def add(self, frame: AudioFrame, time: float | None) -> None:
         """A frame, whose time is in seconds from the start of its file; None: it follows what came before."""
-        refuse_implausible(frame)
+        refuse_implausible(frame.sample_rate, frame.layout.nb_channels)
+        self.channels = max(self.channels, frame.layout.nb_channels)
         if time is not None:
             self._go_to(time)
         length = frame.samples / frame.sample_rate
@@ -71,7 +73,7 @@ class MonoSound:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._mixer is None or kind != self._kind:
             self._drain()
-            self._mixer, self._kind = _Mixer(frame), kind
+            self._mixer, self._kind = _Mixer(frame, self._first_channel), kind
         self._write(self._mixer.mix(frame))
         self.seconds += length
         if self.seconds - self._reported >= _REPORT_SECONDS:
@@ -125,12 +127,15 @@ class MonoSound:
 class _Mixer:
     """Frames of one kind as bytes of mono samples."""
 
-    def __init__(self, frame: AudioFrame) -> None:
+    def __init__(self, frame: AudioFrame, first_channel: bool) -> None:
         self._resampler: AudioResampler | None = None
         self._graph: av.filter.Graph | None = None
         channels = frame.layout.nb_channels
-        if channels > _KNOWN_LAYOUTS and frame.layout.name == f"{channels} channels":
-            self._graph = _mean_of_channels(frame)
+        if first_channel and channels > 1:
+            self._graph = _mixed(frame, "c0")
+        elif channels > _STEREO and frame.layout.name == f"{channels} channels":
+            # Nothing says what the channels are. FFmpeg has no rule for mixing them, or takes one for a subwoofer.
+            self._graph = _mixed(frame, "+".join(f"{1 / channels:.6f}*c{n}" for n in range(channels)))
         else:
             self._resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
 
@@ -150,8 +155,8 @@ class _Mixer:
                 return mixed
 
 
-def _mean_of_channels(frame: AudioFrame) -> av.filter.Graph:
-    channels = frame.layout.nb_channels
+def _mixed(frame: AudioFrame, mix: str) -> av.filter.Graph:
+    """A graph that mixes channels by a sum of terms as FFmpeg's filter `pan` has them."""
     graph = av.filter.Graph()
     source = graph.add_abuffer(
         sample_rate=frame.sample_rate,
@@ -159,7 +164,7 @@ def _mean_of_channels(frame: AudioFrame) -> av.filter.Graph:
         layout=frame.layout.name,
         time_base=frame.time_base,
     )
-    mean = graph.add("pan", "mono|c0=" + "+".join(f"{1 / channels:.6f}*c{n}" for n in range(channels)))
+    mean = graph.add("pan", f"mono|c0={mix}")
     mono = graph.add("aformat", f"sample_fmts=s16:sample_rates={SAMPLE_RATE}:channel_layouts=mono")
     sink = graph.add("abuffersink")
     source.link_to(mean)
@@ -187,14 +192,11 @@ def refuse_longer(seconds: float, max_seconds: float) -> None:
         raise AudioTooLong(f"The recording is longer than {max_seconds:g} s, the most that this server takes. Cut it.")
 
 
-def refuse_implausible(frame: AudioFrame) -> None:
-    """Raises UndecodableAudio for a sampling rate or a number of channels that no recording has."""
-    if frame.sample_rate not in _RATES:
+def refuse_implausible(rate: int, channels: int) -> None:
+    """Raises UndecodableAudio for a sampling rate, in Hz, or a number of channels that no recording has."""
+    if rate not in _RATES:
         raise UndecodableAudio(
-            f"The file states a sampling rate of {frame.sample_rate} Hz. Send a recording between {_RATES[0]} and "
-            f"{_RATES[-1]} Hz."
+            f"The file states a sampling rate of {rate} Hz. Send a recording between {_RATES[0]} and {_RATES[-1]} Hz."
         )
-    if frame.layout.nb_channels > _MOST_CHANNELS:
-        raise UndecodableAudio(
-            f"The file has {frame.layout.nb_channels} channels. Send a recording of at most {_MOST_CHANNELS}."
-        )
+    if channels > _MOST_CHANNELS:
+        raise UndecodableAudio(f"The file has {channels} channels. Send a recording of at most {_MOST_CHANNELS}.")
