@@ -33,6 +33,9 @@ MEMORY = 512 * 1024**2
 _SECONDS = 20
 _SECONDS_PER_SECOND = 0.2
 
+# Processes at once: together they take no more than a usual limit of a container, 2 GiB, leaves beside a small model.
+_AT_ONCE = 3
+
 # How often the caller is asked whether the sound is still wanted, in seconds.
 _ASK_SECONDS = 0.5
 _MESSAGE_BYTES = 64 * 1024
@@ -51,6 +54,7 @@ class DecoderProcesses:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(_AT_ONCE)
         self._control: socket.socket | None = None
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -80,11 +84,15 @@ class DecoderProcesses:
         `reached` is told the seconds of sound so far, at least twice a second; what it raises ends the process.
         Raises DecoderDied.
         """
+        while not self._places.acquire(timeout=_ASK_SECONDS):
+            reached(0.0)
         try:
             return self._run(task, descriptors, reached)
         except _ServerGone:
             # The kernel may have taken it when memory ran out.
             return self._run(task, descriptors, reached)
+        finally:
+            self._places.release()
 
     def _run(self, task: Mapping[str, Any], descriptors: list[int], reached: Callable[[float], None]) -> dict[str, Any]:
         control = self.start()

@@ -159,8 +159,10 @@ def test_a_fork_server_that_was_killed_is_replaced(processes: DecoderProcesses, 
     first = server_of(processes)
     audio.check(speech_like, 100)
     os.kill(first, signal.SIGKILL)
-    with audio.decode(speech_like, 100) as recording:
-        assert recording.seconds == 10
+    # The first one is decoded by the process that was ready.
+    for _ in range(2):
+        with audio.decode(speech_like, 100) as recording:
+            assert recording.seconds == 10
     assert server_of(processes) != first
 
 
