@@ -67,12 +67,15 @@ wheels: tools ## Fetch PyTorch for the image of WhisperX in demo and tests
 
 ## Tests
 
-.PHONY: test test-unit test-templates test-preflight test-api test-guide test-browser test-whisperx test-kills molecule bench bench-quick
-test: ## All of it: lint, unit, templates, molecule, demo, api; with the seconds of each
+.PHONY: test test-unit test-media test-templates test-preflight test-api test-guide test-browser test-whisperx test-kills molecule bench bench-quick
+test: ## All of it: lint, unit, media, templates, molecule, demo, api; with the seconds of each
 	tools/run-tests
 
 test-unit: dev-tools ## Unit tests
 	pytest tests/unit
+
+test-media: dev-tools models ## Odd, broken and hostile files, and a fuzzer: make test-media FUZZ_COUNT=20000 FUZZ_SEED=1
+	pytest tests/media
 
 test-templates: dev-tools ## Render the roles' templates, without a host
 	pytest tests/templates

@@ -43,7 +43,9 @@ _TIMED = frozenset(
     )
 )
 # Formats whose header states the length of the sound; for the others FFmpeg guesses it from the bit rate.
-_STATING_LENGTH = frozenset(("aiff", "caf", "flac"))
+_STATING_LENGTH = frozenset(("aiff", "au", "flac", "tta", "wv"))
+# Formats whose header states how many samples or packets there are; FFmpeg's length is that of what it finds.
+_STATING_FRAMES = frozenset(("avi", "caf"))
 
 # FFmpeg's own decoders refuse AMR's comfort noise, which phones send in pauses.
 _BETTER_DECODERS = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}
@@ -300,6 +302,8 @@ def _stated_end(part: Part, container: "av.container.InputContainer", stream: Au
     if name == "wav":
         share = None if part.options else stated_wav_share(part.view)
         return None if share is None else seconds * share
+    if name in _STATING_FRAMES and stream.frames and stream.time_base is not None:
+        return float(stream.frames * stream.time_base)
     if name == "mp3":
         frames = stated_mp3_frames(part.view)
         return None if frames is None else frames * _mp3_frame_seconds(stream.codec_context.sample_rate)

@@ -1,0 +1,68 @@
+"""What it costs to decode recordings in processes of their own, against decoding them in the server as before.
+
+Both decode the same file in turn, in one run; the share is of the time that the server needs for the whole request.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+
+from benchmarks.rows import Row, below
+from benchmarks.whisper_faster import ELEVEN, SHORT, SPEECH, Server, serving, wait_until_ready
+from whisper_api import audio
+
+_TIMES = 40
+_LIMIT = 43_200.0
+
+
+def measure(*, warm: bool) -> list[Row]:  # noqa: ARG001 - every suite is called so
+    """The rows of the suite; `warm` changes nothing."""
+    with serving() as server:
+        wait_until_ready(server)
+        return [row for name in (SHORT, ELEVEN) for row in _rows(server, name)]
+
+
+def _rows(server: Server, name: str) -> list[Row]:
+    path = SPEECH / name
+    ours, before, whole = [], [], []
+    for _ in range(_TIMES + 1):
+        ours.append(_seconds(lambda: _in_a_process(path)))
+        before.append(_seconds(lambda: _in_the_server(path)))
+    for _ in range(11):
+        whole.append(_seconds(lambda: server.transcribe(name)))
+    added = statistics.median(mine - other for mine, other in zip(ours[1:], before[1:], strict=True))
+    share = 100 * added / statistics.median(whole[1:])
+    with audio.decode(path, _LIMIT) as recording:
+        length = f"{recording.seconds:.0f} s"
+    return [
+        below(f"{length}: check and decode in a process, beyond in the server, median", 1000 * added, "ms", 15),
+        below(f"{length}: share of the request's time", share, "%", 2),
+    ]
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _in_a_process(path: Path) -> None:
+    audio.check(path, _LIMIT)
+    audio.decode(path, _LIMIT).close()
+
+
+def _in_the_server(path: Path) -> None:
+    """What the server did itself: the first frame to check a file, all of them to decode it."""
+    with av.open(str(path), metadata_errors="ignore") as container:
+        next(container.decode(audio=0))
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=audio.SAMPLE_RATE)
+    with audio.Recording() as recording, av.open(str(path), metadata_errors="ignore") as container:
+        for frame in container.decode(audio=0):
+            frame.pts = None
+            for resampled in resampler.resample(frame):
+                recording.append(resampled.to_ndarray()[0])
+        for resampled in resampler.resample(None):
+            recording.append(resampled.to_ndarray()[0])
