@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from pathlib import Path
+from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any, Protocol
 
 from fastapi import Request, Response, UploadFile
@@ -10,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from whisper_api import audio, formats, inference, jobs
 from whisper_api.disconnects import while_connected
-from whisper_api.engine import Engine, Options, Transcript
+from whisper_api.engine import Engine, Options, Segment, Transcript
 from whisper_api.errors import described
 from whisper_api.inference_queue import InferenceQueue
 from whisper_api.job_store import Job, Order
@@ -18,7 +19,8 @@ from whisper_api.metrics import Metrics
 from whisper_api.request_log import entry_of
 from whisper_api.settings import Settings
 from whisper_api.streaming import EVENT, stream
-from whisper_api.uploads import path_of
+from whisper_api.upload_limits import place_of
+from whisper_api.uploads import HeldUpload
 
 
 class Form(Protocol):
@@ -58,11 +60,22 @@ def described_answers(
 
 
 async def answer(request: Request, form: Form, prefer_async: bool, caller: str | None) -> Response:
+    upload = HeldUpload(form.file)
+    try:
+        return await _answer(request, form, upload, prefer_async, caller)
+    except BaseException:
+        # Not closed: work whose client left may still open it.
+        upload.discard()
+        raise
+
+
+async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async: bool, caller: str | None) -> Response:
     engine: Engine = request.app.state.engine
     settings: Settings = request.app.state.settings
     queue: InferenceQueue = request.app.state.queue
-    path = path_of(form.file)
-    options = await asyncio.to_thread(_prepare, engine, settings, form, path)
+    preparing: Executor = request.app.state.preparing
+    loop = asyncio.get_running_loop()
+    options = await loop.run_in_executor(preparing, _prepare, engine, settings, form, upload)
     entry = entry_of(request)
     entry.model = options.model
 
@@ -72,23 +85,24 @@ async def answer(request: Request, form: Form, prefer_async: bool, caller: str |
         entry.audio_seconds = transcript.duration
         entry.engine_seconds = transcript.engine_seconds
 
+    def work(go_on: Callable[[], None], heard: Callable[[Segment, float], None] = lambda *_: None) -> Transcript:
+        with upload:
+            return inference.transcribe(engine, upload.path, options, settings.audio_limit, go_on, heard)
+
     if prefer_async:
         order = Order(options, form.format, form.timestamp_granularities, entry.request_id, caller)
-        return await jobs.accept(request, path, order)
+        with upload:
+            return await jobs.accept(request, upload.path, order)
+    place_of(request).free_soon()
     if form.stream:
-        return await stream(
-            request,
-            queue,
-            lambda go_on, heard: inference.transcribe(engine, path, options, settings.audio_limit, go_on, heard),
-            finished,
-        )
+        return await stream(request, queue, work, finished)
 
     def transcribe(cancelled: threading.Event) -> Transcript:
         def go_on() -> None:
             if cancelled.is_set():
                 raise ClientDisconnect
 
-        return inference.transcribe(engine, path, options, settings.audio_limit, go_on)
+        return work(go_on)
 
     transcript = await while_connected(request, queue.run(transcribe))
     finished(transcript)
@@ -97,9 +111,9 @@ async def answer(request: Request, form: Form, prefer_async: bool, caller: str |
     return response
 
 
-def _prepare(engine: Engine, settings: Settings, form: Form, path: Path) -> Options:
+def _prepare(engine: Engine, settings: Settings, form: Form, upload: HeldUpload) -> Options:
     """What can be told to be wrong before a place in the queue is taken, and what would keep others from the engine."""
     options = form.options(engine)
-    audio.check(path, settings.audio_limit)
+    audio.check(upload.path, settings.audio_limit)
     engine.prepare(options)
     return options

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
@@ -16,6 +17,7 @@ from whisper_api.job_store import JobStore
 from whisper_api.job_worker import JobWorker
 from whisper_api.lingering_close import LingeringClose
 from whisper_api.settings import Settings
+from whisper_api.upload_limits import PLACES, UploadPlaces
 
 _OPENAI = (transcriptions.router, translations.router)
 
@@ -41,12 +43,19 @@ def create_app(
         worker.start()
         yield
         app.state.queue.close()
+        app.state.preparing.shutdown(wait=False, cancel_futures=True)
+        app.state.pulls.close()
         await asyncio.to_thread(worker.close)
 
     app = FastAPI(title=title, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.settings = settings
     app.state.engine = engine
     app.state.queue = InferenceQueue(settings.queue_length)
+    app.state.uploads = UploadPlaces()
+    # Checks made before queueing may take minutes, for they fetch models. There is a thread for each upload that is let
+    # in, so that none waits for what another one needs.
+    app.state.preparing = ThreadPoolExecutor(PLACES, "prepare")
+    app.state.pulls = models.Pulls(engine)
     app.state.preload = preloading
     app.state.metrics = metrics.Metrics()
     app.state.jobs = JobStore(settings)

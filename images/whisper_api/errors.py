@@ -3,6 +3,7 @@
 Source: the `Error` and `ErrorResponse` schemas of OpenAI's API specification.
 """
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -79,6 +80,11 @@ def internal_error(request_id: str) -> ApiError:
     return ApiError(500, message, code="internal_error")
 
 
+def no_space() -> ApiError:
+    message = "The server has too little disk space left for this recording. Try again later, or send a smaller one."
+    return ApiError(503, message, param="file", code="no_space", retry_after=60)
+
+
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """`responses=` of a route: these error statuses, and any other, as OpenAI's object."""
     described: dict[int | str, dict[str, Any]] = {
@@ -96,7 +102,7 @@ _DESCRIPTIONS = {
     409: "The model is in use.",
     413: "The upload, or the recording's length, exceeds the limit.",
     415: "The request is not multipart/form-data, or the file holds no audio.",
-    429: "Too many requests are waiting; `Retry-After` says when to come back.",
+    429: "Too many requests are waiting, uploads arriving, or jobs unfinished; `Retry-After` says when to come back.",
     503: "A model, or disk space, cannot be had at the moment; `Retry-After` says when to come back.",
 }
 
@@ -167,6 +173,12 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(engine.EngineError)
     async def engine_error(_: Request, error: engine.EngineError) -> Response:
         return error_response(from_engine(error))
+
+    @app.exception_handler(OSError)
+    async def system_error(_: Request, error: OSError) -> Response:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise error
+        return error_response(no_space())
 
     @app.exception_handler(ClientDisconnect)
     async def client_gone(_: Request, __: ClientDisconnect) -> Response:

@@ -4,7 +4,6 @@ Source of `Prefer: respond-async`: RFC 7240, section 4.1.
 """
 
 import asyncio
-import errno
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from whisper_api.errors import ApiError, described
+from whisper_api.errors import described
 from whisper_api.job_store import Job, JobStore, Order
 
 router = APIRouter(tags=["Jobs"])
@@ -44,13 +43,8 @@ def caller(
 async def accept(request: Request, audio: Path, order: Order) -> Response:
     """The answer 202 for a new job. Raises ApiError 429 when there are too many jobs, 503 without disk space."""
     jobs: JobStore = request.app.state.jobs
-    try:
-        job = await asyncio.to_thread(jobs.add, audio, order)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        message = "The server has no disk space left for this job. Try again later."
-        raise ApiError(503, message, param="file", code="no_space", retry_after=60) from error
+    # Copying a large recording takes seconds: in the threads that uploads have anyway.
+    job = await asyncio.get_running_loop().run_in_executor(request.app.state.preparing, jobs.add, audio, order)
     # Relative to the request's own address, which holds behind any proxy (RFC 9110, section 10.2.2).
     headers = {"location": f"/jobs/{job.id}", "preference-applied": "respond-async"}
     return JSONResponse(job.model_dump(exclude_none=True), 202, headers)

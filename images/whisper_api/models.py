@@ -7,6 +7,8 @@ is ours, and so is what DELETE means: OpenAI's deletes a model that was fine-tun
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -21,6 +23,9 @@ from whisper_api.streaming import EVENT, event
 router = APIRouter(tags=["Models"])
 
 _PROGRESS_SECONDS = 0.5
+
+# Models that are fetched at once; another one waits.
+_PULLS = 4
 
 
 class Model(BaseModel):
@@ -58,6 +63,54 @@ class PullProgress(BaseModel):
 class PullDone(BaseModel):
     type: Literal["model.pull.done"] = "model.pull.done"
     model: Model
+
+
+@dataclass(frozen=True)
+class Pull:
+    """A model on its way here and into memory; `latest` holds how far it is."""
+
+    done: "asyncio.Future[None]"
+    latest: deque[engine.Download]
+
+
+class Pulls:
+    """Models on their way, in threads of their own: it takes minutes. For one event loop.
+
+    Whoever asks for a model that is on its way waits for the same pull. It goes on when clients go away: what was
+    fetched is of use to the next one.
+    """
+
+    def __init__(self, speech_engine: engine.Engine) -> None:
+        self._engine = speech_engine
+        self._threads = ThreadPoolExecutor(_PULLS, "pull")
+        # Deleting a model's files waits for its download.
+        self._removing = ThreadPoolExecutor(1, "remove")
+        self._under_way: dict[str, Pull] = {}
+
+    def pull(self, model: str) -> Pull:
+        if model not in self._under_way:
+            latest: deque[engine.Download] = deque(maxlen=1)
+            done = asyncio.get_running_loop().run_in_executor(self._threads, self._fetch_and_load, model, latest)
+            self._under_way[model] = Pull(done, latest)
+            done.add_done_callback(lambda _: self._ended(model))
+        return self._under_way[model]
+
+    def _ended(self, model: str) -> None:
+        done = self._under_way.pop(model).done
+        if not done.cancelled():
+            done.exception()  # asyncio complains of an error that nobody looks at, and the clients may have left
+
+    async def remove(self, model: str) -> None:
+        """Deletes a model's files. Raises what `Engine.delete` raises."""
+        await asyncio.get_running_loop().run_in_executor(self._removing, self._engine.delete, model)
+
+    def close(self) -> None:
+        for threads in (self._threads, self._removing):
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    def _fetch_and_load(self, model: str, latest: deque[engine.Download]) -> None:
+        self._engine.fetch(model, latest.append)
+        self._engine.load(model)
 
 
 async def _resolved(request: Request, model: str) -> str:
@@ -98,11 +151,12 @@ async def pull_model(
     stream: Annotated[bool, Query(description="Tell the progress, as server-sent events.")] = False,
 ) -> Response:
     speech_engine: engine.Engine = request.app.state.engine
+    pull = request.app.state.pulls.pull(wanted)
     if stream:
-        events = _pulled(speech_engine, wanted)
+        events = _pulled(speech_engine, wanted, pull)
         return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
-    await asyncio.to_thread(speech_engine.fetch, wanted)
-    await asyncio.to_thread(speech_engine.load, wanted)
+    # Shielded: a request that is cancelled must not cancel what others wait for.
+    await asyncio.shield(pull.done)
     return JSONResponse((await asyncio.to_thread(_model, speech_engine, wanted)).model_dump())
 
 
@@ -120,7 +174,7 @@ async def delete_model(
     await asyncio.to_thread(_model, speech_engine, wanted)
     unloaded = await asyncio.to_thread(speech_engine.unload, wanted)
     if files:
-        await asyncio.to_thread(speech_engine.delete, wanted)
+        await request.app.state.pulls.remove(wanted)
     return ModelDeleted(id=wanted, unloaded=unloaded, deleted=files)
 
 
@@ -139,25 +193,20 @@ def _model(speech_engine: engine.Engine, wanted: str) -> Model:
     raise engine.ModelNotFound(f"The model {wanted} is not on this machine. It is fetched when it is first used.")
 
 
-async def _pulled(speech_engine: engine.Engine, wanted: str) -> AsyncIterator[str]:
-    """Events of a download, which goes on when the client goes away: what was fetched is of use to the next one."""
-    latest: deque[engine.Download] = deque(maxlen=1)
-
-    def pull() -> None:
-        speech_engine.fetch(wanted, latest.append)
-        speech_engine.load(wanted)
-
-    pulling = asyncio.create_task(asyncio.to_thread(pull))
+async def _pulled(speech_engine: engine.Engine, wanted: str, pull: Pull) -> AsyncIterator[str]:
+    """Events of a pull."""
     told: engine.Download | None = None
-    while not pulling.done():
-        await asyncio.wait((pulling,), timeout=_PROGRESS_SECONDS)
-        if latest and latest[-1] != told:
-            told = latest[-1]
+    running = True
+    while running:
+        await asyncio.wait((pull.done,), timeout=_PROGRESS_SECONDS)
+        running = not pull.done.done()
+        if pull.latest and pull.latest[-1] != told:
+            told = pull.latest[-1]
             yield event(PullProgress(completed=told.completed, total=told.total))
-        elif not pulling.done():
+        elif running:
             yield ": the download goes on\n\n"
     try:
-        pulling.result()
+        pull.done.result()
     except engine.EngineError as error:
         yield event(ErrorResponse(error=error_object(from_engine(error))))
         return

@@ -7,6 +7,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ class Entry:
     model: str | None = None
     audio_seconds: float | None = None
     engine_seconds: float | None = None
+    ignored_fields: Sequence[str] = ()
 
 
 def entry_of(request: HTTPConnection) -> Entry:
@@ -104,6 +106,8 @@ def _write(
 
 def _work(entry: Entry) -> dict[str, Any]:
     line: dict[str, Any] = {}
+    if entry.ignored_fields:
+        line["ignored_fields"] = list(entry.ignored_fields)
     if entry.model is not None:
         line["model"] = entry.model
     if entry.audio_seconds is not None and entry.engine_seconds:

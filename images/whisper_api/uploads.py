@@ -1,7 +1,8 @@
 """Uploads: streamed to unnamed files on the data volume, counted on the way, gone when the request is."""
 
-import errno
+import os
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -11,17 +12,12 @@ from fastapi import Request, Response, UploadFile
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.datastructures import FormData
-from starlette.exceptions import HTTPException
-from starlette.types import Message
 
+from whisper_api import form_reader
 from whisper_api.errors import ApiError
 from whisper_api.inference_queue import InferenceQueue
-from whisper_api.settings import Settings
-
-# Every form here has a dozen short fields; a prompt is the longest.
-_MAX_FIELDS = 50
-_MAX_FIELD_BYTES = 64 * 1024
-_FORM_TYPES = ("multipart/form-data", "application/x-www-form-urlencoded")
+from whisper_api.request_log import entry_of
+from whisper_api.upload_limits import LimitedBody, UploadPlaces
 
 
 def spool_in(folder: Path) -> None:
@@ -36,15 +32,49 @@ def spool_in(folder: Path) -> None:
         pass
 
 
-def path_of(upload: UploadFile) -> Path:
-    """A path under which any thread of this process can open an upload, for as long as the request lasts.
+class HeldUpload:
+    """A descriptor of an upload that belongs to the work on it.
+
+    The request's own is closed with the request, and its number goes to the next upload. Work that outlives its request
+    (it streams, or its client left) would read the recording of another client.
 
     Raises ApiError 400 for an empty file.
     """
-    if not upload.size:
-        raise ApiError(400, "The file is empty. Upload a recording.", param="file", code="empty_file")
-    # fileno() moves what was small enough to stay in memory to the disk.
-    return Path(f"/proc/self/fd/{upload.file.fileno()}")
+
+    def __init__(self, upload: UploadFile) -> None:
+        self._lock = threading.Lock()
+        self._descriptor = -1
+        if not upload.size:
+            raise ApiError(400, "The file is empty. Upload a recording.", param="file", code="empty_file")
+        # fileno() moves what was small enough to stay in memory to the disk.
+        self._descriptor = os.dup(upload.file.fileno())
+
+    @property
+    def path(self) -> Path:
+        """A path under which any thread of this process can open the upload until it is closed."""
+        return Path(f"/proc/self/fd/{self._descriptor}")
+
+    def discard(self) -> None:
+        """Frees the upload's disk space, for nobody wants the result. Whoever opens the path now finds nothing."""
+        with self._lock, Path(os.devnull).open() as nothing:
+            if self._descriptor >= 0:
+                os.dup2(nothing.fileno(), self._descriptor, inheritable=False)
+
+    def close(self) -> None:
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, -1
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def __enter__(self) -> "HeldUpload":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # Work that was cancelled before it began closes nothing.
+        self.close()
 
 
 class UploadRoute(APIRoute):
@@ -55,79 +85,59 @@ class UploadRoute(APIRoute):
         fields = self._fields()
 
         async def receive_upload(request: Request) -> Response:
-            settings: Settings = request.app.state.settings
-            queue: InferenceQueue = request.app.state.queue
-            _refuse_other_content(request)
+            state = request.app.state
+            queue: InferenceQueue = state.queue
+            places: UploadPlaces = state.uploads
             queue.refuse_if_full()
-            limited = _limited(request, settings.upload_limit)
+            place = places.take(request)
             try:
-                # FastAPI asks for the form too and gets this one; its own way would answer 400 to a full disk.
-                form = await limited.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
-            except ApiError:
-                raise
-            except HTTPException as error:
-                # Starlette's: too many parts, too long a part, no boundary.
-                raise ApiError(400, f"The form cannot be read: {error.detail}", code="invalid_form") from error
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    raise
-                message = "The server has no disk space left for this upload. Try again later."
-                raise ApiError(503, message, param="file", code="no_space", retry_after=60) from error
-            try:
-                _refuse_repeated(form, fields)
-                if isinstance(form.get("file"), str):
-                    message = "`file` was sent as text. Send it as a file, with a file name."
-                    raise ApiError(400, message, param="file", code="invalid_parameter")
-                return await handler(limited)
+                received = _ReadRequest(request.scope, LimitedBody(request, state.settings).receive)
+                await received.read_form()
+                try:
+                    return await _answer(received, fields, handler)
+                finally:
+                    await received.close()
             finally:
-                await limited.close()
+                place.free()
 
         return receive_upload
 
-    def _fields(self) -> frozenset[str]:
-        """Names of the form's fields that are no lists. FastAPI has made a pydantic model of them."""
+    def _fields(self) -> dict[str, bool]:
+        """The form's fields, and whether each may be sent more than once. FastAPI has made a pydantic model of them."""
         model = self.body_field.field_info.annotation if self.body_field else None
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            return frozenset()
-        return frozenset(
-            info.alias or name for name, info in model.model_fields.items() if get_origin(info.annotation) is not list
-        )
+            return {}
+        return {info.alias or name: get_origin(info.annotation) is list for name, info in model.model_fields.items()}
 
 
-def _refuse_other_content(request: Request) -> None:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type and content_type not in _FORM_TYPES:
-        message = f"Send the parameters as multipart/form-data, not as {content_type[:100]}."
-        raise ApiError(415, message, code="unsupported_media_type")
+class _ReadRequest(Request):
+    """A request whose form has been read, for FastAPI, which asks for it: its own reader answers 400 to a full disk."""
+
+    async def read_form(self) -> None:
+        self._form = await form_reader.read(self)
 
 
-def _refuse_repeated(form: FormData, fields: frozenset[str]) -> None:
+async def _answer(
+    request: Request, fields: dict[str, bool], handler: Callable[[Request], Coroutine[Any, Any, Response]]
+) -> Response:
+    form = await request.form()
+    _refuse_repeated(form, fields)
+    if "file" not in form:
+        raise form_reader.missing_file(form)
+    if isinstance(form["file"], str):
+        raise form_reader.sent_as_text()
+    form_reader.refuse_not_honoured(form)
+    ignored = form_reader.shown([name for name in form if name not in fields])
+    entry_of(request).ignored_fields = ignored
+    response = await handler(request)
+    if ignored:
+        response.headers["x-whisper-ignored-fields"] = ", ".join(ignored)
+    return response
+
+
+def _refuse_repeated(form: FormData, fields: dict[str, bool]) -> None:
     """A field sent twice would mean whichever value a library happens to take."""
-    for name, times in Counter(name for name, _ in form.multi_items() if name in fields).items():
-        if times > 1:
+    for name, times in Counter(name for name, _ in form.multi_items()).items():
+        if times > 1 and not fields.get(name, True):
             message = f"`{name}` was sent {times} times. Send it once."
             raise ApiError(400, message, param=name, code="duplicate_parameter")
-
-
-def _limited(request: Request, max_bytes: int) -> Request:
-    """The same request, whose reading raises ApiError 413 as soon as its body is known to exceed the limit."""
-    too_large = ApiError(
-        413,
-        f"The request exceeds the limit of {max_bytes} bytes. Send less, or compress the audio (mp3, opus).",
-        param="file",
-        code="upload_too_large",
-    )
-    announced = request.headers.get("content-length", "")
-    received = 0
-
-    async def receive() -> Message:
-        nonlocal received
-        if announced.isdecimal() and int(announced) > max_bytes:
-            raise too_large
-        message = await request.receive()
-        received += len(message.get("body", b""))
-        if received > max_bytes:
-            raise too_large
-        return message
-
-    return Request(request.scope, receive)

@@ -1,5 +1,7 @@
 import json
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
@@ -7,7 +9,7 @@ import pytest
 
 from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
-from tests.unit.whisper_api.sound import AUDIO, FILE
+from tests.unit.whisper_api.sound import AUDIO, FILE, silence
 from whisper_api import streaming
 from whisper_api.engine import ModelUnavailable, NotAudio
 
@@ -122,3 +124,43 @@ def test_a_client_that_leaves_frees_the_engine(http: httpx.Client, engine: Scrip
 def test_formats_that_cannot_be_streamed(http: httpx.Client) -> None:
     answer = http.post(URL, files=FILE, data={"stream": "true", "response_format": "srt"})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "stream")
+
+
+def test_a_stream_that_waits_keeps_its_recording(
+    http: httpx.Client, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch, spooled: Callable[[], list[str]]
+) -> None:
+    """The descriptor of its upload must not become the next client's while it waits in the queue."""
+    monkeypatch.setattr(streaming, "_FIRST_SECONDS", 0.1)
+    monkeypatch.setattr(streaming, "_KEEP_ALIVE_SECONDS", 0.1)
+    engine.go.clear()
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(http.post, URL, files=FILE)
+        assert eventually(lambda: len(engine.asked) == 1)
+        with http.stream("POST", URL, files={"file": ("a.wav", silence(1))}, data={"stream": "true"}) as answer:
+            lines = answer.iter_lines()
+            assert next(lines).startswith(":"), "it waits"
+            other = pool.submit(http.post, URL, files={"file": ("b.wav", silence(7))})
+            assert eventually(lambda: http.get("/busy").json()["requests"] == 3)
+            engine.go.set()
+            assert any("transcript.text.done" in line for line in lines)
+        assert [running.result().status_code, other.result().status_code] == [200, 200]
+    assert engine.heard == [2.0, 1.0, 7.0]
+    assert eventually(lambda: not spooled())
+
+
+def test_a_stream_that_nobody_reads_leaves_nothing(
+    http: httpx.Client, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch, spooled: Callable[[], list[str]]
+) -> None:
+    monkeypatch.setattr(streaming, "_FIRST_SECONDS", 0.1)
+    monkeypatch.setattr(streaming, "_KEEP_ALIVE_SECONDS", 0.1)
+    engine.go.clear()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(http.post, URL, files=FILE)
+        assert eventually(lambda: len(engine.asked) == 1)
+        with http.stream("POST", URL, files=FILE, data={"stream": "true"}) as answer:
+            assert next(answer.iter_lines()).startswith(":")
+        assert eventually(lambda: http.get("/busy").json()["requests"] == 1)
+        engine.go.set()
+        assert running.result().status_code == 200
+    assert eventually(lambda: not spooled())
+    assert len(engine.asked) == 1
