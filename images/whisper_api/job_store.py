@@ -7,6 +7,7 @@ the ids to whichever worker is free. Several servers share jobs when they share 
 import logging
 import shutil
 import sys
+import threading
 import time
 import uuid
 from collections import Counter
@@ -18,9 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, TypeAdapter
 
+from whisper_api import shares, upload_limits
 from whisper_api.engine import Options, Transcript
 from whisper_api.errors import ApiError, Error
 from whisper_api.formats import Format, Granularity, render
+from whisper_api.request_log import Entry, write_job
 from whisper_api.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,6 +34,9 @@ Status = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
 _logger = logging.getLogger("whisper_api")
 
 _UNFINISHED = ("queued", "in_progress")
+
+# A recording whose worker dies takes the next one along: after so many the job has failed.
+_MOST_ATTEMPTS = 3
 
 # A worker says every few seconds that it is still there; a job of one that did not for so long is given to another.
 LEASE_SECONDS = 30
@@ -54,6 +60,7 @@ class _Record(BaseModel):
     created: float
     status: Status = "queued"
     progress: float = 0.0
+    attempts: int = 0
     started: float | None = None
     finished: float | None = None
     error: Error | None = None
@@ -93,6 +100,9 @@ class JobStore:
         self._ttl = settings.job_ttl
         self.huey = _storage(settings)
         self._task: Any = None
+        # Makes reading and writing a record one step, and admitting a job too.
+        self._lock = threading.RLock()
+        self._arriving: Counter[str | None] = Counter()
 
     def perform_with(self, perform: Callable[[str], None]) -> None:
         """Says what a worker does with the id of a job."""
@@ -100,10 +110,32 @@ class JobStore:
 
     def add(self, audio: Path, order: Order) -> Job:
         """A new job for a copy of a file. Raises ApiError 429 when there are too many, OSError without disk space."""
-        if (unfinished := self.unfinished()) >= self._limit:
-            message = f"{unfinished} jobs are waiting or running already. Try again later."
-            raise ApiError(429, message, code="too_many_jobs", retry_after=60)
-        job_id = uuid.uuid4().hex
+        upload_limits.refuse_full_disk(self._folder, audio.stat().st_size)
+        self._admit(order.owner)
+        try:
+            return self._added(uuid.uuid4().hex, audio, order)
+        finally:
+            with self._lock:
+                self._arriving[order.owner] -= 1
+
+    def _admit(self, owner: str | None) -> None:
+        """Counts a job that is being added. Raises ApiError 429."""
+        with self._lock:
+            held = Counter(record.order.owner for record in self._records().values() if record.status in _UNFINISHED)
+            held += self._arriving
+            match shares.refusal(held, owner, self._limit):
+                case "everybody":
+                    message = f"{held.total()} jobs of all clients are waiting or running already. Try again later."
+                    raise ApiError(429, message, code="too_many_jobs", retry_after=60)
+                case "owner":
+                    message = (
+                        f"{held[owner]} of your jobs are waiting or running already, the most that one client may have "
+                        "at the moment: the rest is for others. Try again when some are finished."
+                    )
+                    raise ApiError(429, message, code="too_many_jobs", retry_after=60)
+            self._arriving[owner] += 1
+
+    def _added(self, job_id: str, audio: Path, order: Order) -> Job:
         self._place(job_id).mkdir()
         try:
             # The kernel copies it. An upload cannot be linked: `tempfile` opens its unnamed files with O_EXCL, which
@@ -162,22 +194,36 @@ class JobStore:
         return record.order if record is not None and record.status in _UNFINISHED else None
 
     def is_cancelled(self, job_id: str) -> bool:
-        return self.huey.get(_key(job_id, "cancelled"), peek=True) is not None
+        """Whether nobody wants a job any more; its client may have forgotten it already."""
+        return self.huey.get(_key(job_id, "cancelled"), peek=True) is not None or not self._is_kept(job_id)
 
     def start(self, job_id: str) -> None:
         self.keep(job_id)
-        self._update(job_id, status="in_progress", started=time.time(), progress=0.0)
+        with self._lock:
+            record = self._record(job_id)
+            attempts = 1 + (record.attempts if record else 0)
+            self._update(job_id, status="in_progress", started=time.time(), progress=0.0, attempts=attempts)
 
     def keep(self, job_id: str) -> None:
         """Says that a job's worker is alive."""
-        self.huey.put(_key(job_id, "lease"), time.time())
+        with self._lock:
+            if self._is_kept(job_id):
+                self.huey.put(_key(job_id, "lease"), time.time())
+
+    def leave(self, job_id: str) -> None:
+        """A worker is done with a job: deletes what it wrote after a client of another server forgot the job."""
+        if not self._is_kept(job_id):
+            self._forget(job_id)
 
     def advance(self, job_id: str, progress: float) -> None:
         self._update(job_id, progress=progress)
 
     def complete(self, job_id: str, transcript: Transcript) -> None:
-        self.huey.put(_key(job_id, "transcript"), TypeAdapter(Transcript).dump_json(transcript))
-        self._update(job_id, status="completed", progress=1.0, finished=time.time())
+        with self._lock:
+            if not self._is_kept(job_id):
+                return
+            self.huey.put(_key(job_id, "transcript"), TypeAdapter(Transcript).dump_json(transcript))
+            self._update(job_id, status="completed", progress=1.0, finished=time.time())
         self.audio(job_id).unlink(missing_ok=True)
 
     def fail(self, job_id: str, error: Error) -> None:
@@ -185,11 +231,9 @@ class JobStore:
         self.audio(job_id).unlink(missing_ok=True)
 
     def give_back(self, job_id: str) -> None:
-        """Lets a job that was begun wait for another worker."""
-        self._update(job_id, status="queued", progress=0.0, started=None)
-        self.keep(job_id)
-        self._enqueue(job_id)
-        self.huey.delete(_key(job_id, "lost"))
+        """Lets a job whose worker stops wait for another one; this attempt does not count."""
+        record = self._record(job_id)
+        self._offer(job_id, attempts=max(0, record.attempts - 1) if record else 0)
 
     def tend(self) -> None:
         """Gives jobs whose worker is gone to another one, and forgets those that were kept long enough."""
@@ -203,7 +247,26 @@ class JobStore:
                 except OSError as error:  # the others are not to wait for this one
                     _logger.error("The recording of job %s cannot be deleted: %s", job_id, error)
             elif record.status in _UNFINISHED and job_id not in waiting and self._is_lost(job_id, record, now):
-                self.give_back(job_id)
+                self._retry(job_id, record)
+
+    def _retry(self, job_id: str, record: _Record) -> None:
+        """Offers a job whose worker is gone to another one, or fails it when that has happened too often."""
+        if record.attempts < _MOST_ATTEMPTS:
+            self._offer(job_id)
+            return
+        message = (
+            f"The server ended {record.attempts} times while it worked on this recording, probably for lack of memory. "
+            "Send the recording in parts, or ask the operator to look into the server's log."
+        )
+        self.fail(job_id, Error(message=message, type="server_error", param="file", code="too_many_attempts"))
+        write_job(job_id, "failed", Entry(record.order.request_id, model=record.order.options.model))
+
+    def _offer(self, job_id: str, **changes: object) -> None:
+        """Lets a job wait for a worker again."""
+        self._update(job_id, status="queued", progress=0.0, started=None, **changes)
+        self.keep(job_id)
+        self._enqueue(job_id)
+        self.huey.delete(_key(job_id, "lost"))
 
     def _is_lost(self, job_id: str, record: _Record, now: float) -> bool:
         """Whether no worker has the job, seen by this server first.
@@ -213,7 +276,12 @@ class JobStore:
         lease = self.huey.get(_key(job_id, "lease"), peek=True) or record.created
         if lease + LEASE_SECONDS >= now:
             return False
-        first: bool = self.huey.put_if_empty(_key(job_id, "lost"), lease)
+        mark = _key(job_id, "lost")
+        seen = self.huey.get(mark, peek=True)
+        if seen is not None and seen + LEASE_SECONDS < now:
+            # Whoever saw it first did not offer it: the disk was full, or that server was killed as well.
+            self.huey.delete(mark)
+        first: bool = self.huey.put_if_empty(mark, now)
         return first
 
     def _enqueue(self, job_id: str) -> None:
@@ -226,9 +294,14 @@ class JobStore:
         self.huey.put(_key(job_id, "record"), record.model_dump_json())
 
     def _update(self, job_id: str, **changes: object) -> None:
-        stored = self.huey.get(_key(job_id, "record"), peek=True)
-        if stored is not None:
-            self._put(job_id, _Record.model_validate_json(stored).model_copy(update=changes))
+        with self._lock:
+            stored = self.huey.get(_key(job_id, "record"), peek=True)
+            if stored is not None and self._is_kept(job_id):
+                self._put(job_id, _Record.model_validate_json(stored).model_copy(update=changes))
+
+    def _is_kept(self, job_id: str) -> bool:
+        """Whether there is such a job, finished or not: its folder is the first thing to be deleted."""
+        return self._place(job_id).exists()
 
     def _record(self, job_id: str) -> _Record | None:
         stored = self.huey.get(_key(job_id, "record"), peek=True)
@@ -251,10 +324,11 @@ class JobStore:
 
     def _forget(self, job_id: str) -> None:
         # The recording first, and not in silence: while it cannot be deleted the job stays listed, and is tried again.
-        with suppress(FileNotFoundError):  # another server with the same folder may have been quicker
-            shutil.rmtree(self._place(job_id))
-        for kind in ("record", "transcript", "cancelled", "lease", "lost"):
-            self.huey.delete(_key(job_id, kind))
+        with self._lock:
+            with suppress(FileNotFoundError):  # another server with the same folder may have been quicker
+                shutil.rmtree(self._place(job_id))
+            for kind in ("record", "transcript", "cancelled", "lease", "lost"):
+                self.huey.delete(_key(job_id, kind))
 
 
 def _storage(settings: Settings) -> "Huey":

@@ -103,6 +103,7 @@ class JobWorker:
                 self._fail(job_id, entry, error_object(internal_error(order.request_id)), error)
         finally:
             self._current = None
+            self._jobs.leave(job_id)
 
     def _fail(self, job_id: str, entry: Entry, told: Error, failure: Exception | None = None) -> None:
         self._jobs.fail(job_id, told)

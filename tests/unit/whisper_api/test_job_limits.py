@@ -1,0 +1,234 @@
+"""Jobs that kill their worker, that nobody wants any more, and that are too many."""
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.unit.whisper_api.conftest import eventually, serving
+from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
+from tests.unit.whisper_api.sound import FILE
+from tests.unit.whisper_api.test_jobs import add, finished, job, order, submit, taken
+from whisper_api import job_store
+from whisper_api.engine import Options, Transcript
+from whisper_api.errors import ApiError
+from whisper_api.job_store import JobStore, Order
+from whisper_api.settings import Settings
+
+URL = "/v1/audio/transcriptions"
+ASYNC = {"prefer": "respond-async"}
+TRANSCRIPT = Transcript("transcribe", MODEL, "en", 2.0, 1.0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> JobStore:
+    return opened(tmp_path)
+
+
+def opened(folder: Path, limit: int = 100) -> JobStore:
+    store = JobStore(Settings(data_folder=folder, job_ttl=600, job_limit=limit))
+    store.perform_with(lambda _: None)
+    return store
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Lets the time pass that a worker has to say that it is there."""
+    past = 0.0
+    clock = time.time
+
+    def pass_() -> None:
+        nonlocal past
+        past += job_store.LEASE_SECONDS + 1
+        monkeypatch.setattr(time, "time", lambda: clock() + past)
+
+    return pass_
+
+
+def keys(store: JobStore, job_id: str) -> list[str]:
+    kinds = ("record", "transcript", "cancelled", "lease", "lost")
+    return [kind for kind in kinds if store.huey.get(f"job.{job_id}.{kind}", peek=True) is not None]
+
+
+def test_a_job_whose_worker_dies_fails_after_three_attempts(
+    store: JobStore, tmp_path: Path, later: Callable[[], None]
+) -> None:
+    job_id = add(store, tmp_path)
+    for _ in range(3):
+        assert taken(store) == [job_id]
+        store.start(job_id)
+        later()
+        store.tend()
+    assert taken(store) == []
+    failed = store.get(job_id)
+    assert failed.status == "failed"
+    assert failed.error is not None
+    assert failed.error.code == "too_many_attempts"
+    assert "ended 3 times" in failed.error.message
+    assert not store.audio(job_id).exists()
+    assert store.unfinished() == 0
+
+
+def test_a_job_that_waits_for_long_has_not_failed(store: JobStore, tmp_path: Path, later: Callable[[], None]) -> None:
+    """Its worker was killed before it began, or another job took the server with it."""
+    job_id = add(store, tmp_path)
+    for _ in range(5):
+        assert taken(store) == [job_id]
+        later()
+        store.tend()
+    assert store.get(job_id).status == "queued"
+
+
+def test_a_server_that_stops_orderly_does_not_count(store: JobStore, tmp_path: Path) -> None:
+    job_id = add(store, tmp_path)
+    for _ in range(5):
+        assert taken(store) == [job_id]
+        store.start(job_id)
+        store.give_back(job_id)
+    assert store.get(job_id).status == "queued"
+
+
+def test_jobs_of_an_earlier_version_are_done(settings: Settings) -> None:
+    """It did not count attempts, and its orders had no track."""
+    engine = ScriptedEngine()
+    with serving(engine, settings) as http:
+        engine.go.clear()
+        jobs = [submit(http)["id"] for _ in range(2)]
+        assert eventually(lambda: len(engine.asked) == 1)
+    storage = opened(settings.data_folder).huey
+    for job_id in jobs:
+        stored = json.loads(storage.get(f"job.{job_id}.record", peek=True))
+        del stored["attempts"], stored["order"]["options"]["track"]
+        storage.put(f"job.{job_id}.record", json.dumps(stored))
+    with serving(ScriptedEngine(), settings) as http:
+        assert [finished(http, job_id)["status"] for job_id in jobs] == ["completed"] * 2
+
+
+def test_a_full_disk_in_the_middle_of_giving_back_loses_no_job(
+    store: JobStore, tmp_path: Path, later: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    job_id = add(store, tmp_path)
+    assert taken(store) == [job_id]
+    store.start(job_id)
+    later()
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "_enqueue", full)
+        with pytest.raises(OSError, match="No space"):
+            store.tend()
+    for _ in range(2):
+        later()
+        store.tend()
+        store.tend()
+    assert taken(store) == [job_id], "once"
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_nothing_is_left_of_a_job_that_was_forgotten_while_it_ran(store: JobStore, tmp_path: Path, times: int) -> None:
+    job_id = add(store, tmp_path)
+    store.start(job_id)
+    for _ in range(min(times, 2)):
+        store.cancel(job_id)
+    if times == 3:
+        with pytest.raises(ApiError):
+            store.cancel(job_id)
+    assert store.is_cancelled(job_id)
+    store.keep(job_id)
+    store.advance(job_id, 0.5)
+    store.complete(job_id, TRANSCRIPT)
+    store.leave(job_id)
+    if times == 1:
+        assert store.get(job_id).status in ("cancelled", "completed")
+    else:
+        assert keys(store, job_id) == []
+        assert list((tmp_path / "jobs").iterdir()) == []
+
+
+def test_deleting_twice_ends_the_work(http: httpx.Client, engine: ScriptedEngine, settings: Settings) -> None:
+    engine.go.clear()
+    job_id = submit(http)["id"]
+    assert eventually(lambda: len(engine.asked) == 1)
+    assert job(http, job_id)["status"] == "in_progress"
+    for status in (200, 200, 404):
+        assert http.delete(f"/jobs/{job_id}").status_code == status
+    engine.go.set()
+    last = submit(http)["id"]
+    assert finished(http, last)["status"] == "completed"
+    assert engine.given == 1 + len(engine.segments), "it stopped at its next segment"
+    http.delete(f"/jobs/{last}")
+    assert keys(opened(settings.data_folder), job_id) == []
+    assert list((settings.data_folder / "jobs").iterdir()) == []
+
+
+class TestShares:
+    @pytest.fixture
+    def settings(self, tmp_path: Path) -> Settings:
+        return Settings(data_folder=tmp_path, job_limit=8)
+
+    def test_an_owner_leaves_room_for_others(self, http: httpx.Client, engine: ScriptedEngine) -> None:
+        engine.go.clear()
+
+        def until_refused(user: str) -> tuple[int, str]:
+            number = 0
+            while (answer := http.post(URL, files=FILE, headers={**ASYNC, "x-remote-user": user})).status_code == 202:
+                number += 1
+            assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_jobs")
+            assert int(answer.headers["retry-after"]) > 0
+            return number, answer.json()["error"]["message"]
+
+        taken = {user: until_refused(user) for user in ("alice", "bob", "carol", "dave", "erin")}
+        assert [number for number, _ in taken.values()] == [4, 2, 1, 1, 0]
+        assert "4 of your jobs" in taken["alice"][1]
+        assert "8 jobs of all clients" in taken["erin"][1]
+        mine = http.get("/jobs", headers={"x-remote-user": "alice"}).json()["data"]
+        http.delete(f"/jobs/{mine[0]['id']}", headers={"x-remote-user": "alice"})
+        assert until_refused("erin")[0] == 1
+
+    def test_finished_jobs_do_not_count(self, http: httpx.Client) -> None:
+        alice = {"x-remote-user": "alice"}
+        for _ in range(9):
+            answer = http.post(URL, files=FILE, headers={**ASYNC, **alice})
+            assert answer.status_code == 202
+            finished(http, answer.json()["id"])
+
+
+@pytest.mark.parametrize("owner", [None, "alice"])
+def test_a_limit_of_one(tmp_path: Path, owner: str | None) -> None:
+    store = opened(tmp_path, limit=1)
+    (tmp_path / "upload").write_bytes(b"sound")
+    asked = Order(Options(model=MODEL), "json", ["segment"], "request-1", owner)
+    store.add(tmp_path / "upload", asked)
+    with pytest.raises(ApiError, match="1 jobs of all clients"):
+        store.add(tmp_path / "upload", asked)
+
+
+def test_jobs_that_come_at_once_do_not_pass_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = opened(tmp_path, limit=2)
+    (tmp_path / "upload").write_bytes(b"sound")
+    barrier = threading.Barrier(2)
+    copy = shutil.copyfile
+
+    def slow(source: Path, target: Path) -> None:
+        barrier.wait(5)
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", slow)
+
+    def attempt(_: int) -> bool:
+        try:
+            store.add(tmp_path / "upload", order())
+        except ApiError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(attempt, range(8))) == 2
+    assert store.unfinished() == 2
