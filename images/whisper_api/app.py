@@ -16,6 +16,7 @@ from whisper_api.inference_queue import InferenceQueue
 from whisper_api.job_store import JobStore
 from whisper_api.job_worker import JobWorker
 from whisper_api.lingering_close import LingeringClose
+from whisper_api.plain_http import PlainHttp
 from whisper_api.settings import Settings
 from whisper_api.upload_limits import PLACES, UploadPlaces
 
@@ -47,7 +48,7 @@ def create_app(
         app.state.pulls.close()
         await asyncio.to_thread(worker.close)
 
-    app = FastAPI(title=title, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False)
     app.state.settings = settings
     app.state.engine = engine
     app.state.queue = InferenceQueue(settings.queue_length)
@@ -64,6 +65,7 @@ def create_app(
         app.include_router(router)
     add_docs(app, engine)
     add_handlers(app)
+    app.add_middleware(PlainHttp)
     app.add_middleware(LingeringClose)
     app.add_middleware(request_log.RequestLog, metrics=app.state.metrics)
     return app

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
@@ -24,13 +24,15 @@ def add_docs(app: FastAPI, engine: Engine) -> None:
     """Adds /docs and completes /openapi.json; the application must have been made with `docs_url=None`."""
 
     @app.get("/docs", include_in_schema=False)
-    async def swagger_ui() -> HTMLResponse:
+    async def swagger_ui(request: Request) -> HTMLResponse:
+        # Relative addresses start at the page's own, which some clients write with a slash.
+        up = "../" if request.scope.get("raw_path", b"").endswith(b"/") else ""
         return get_swagger_ui_html(
-            openapi_url="openapi.json",
+            openapi_url=f"{up}openapi.json",
             title=app.title,
-            swagger_js_url="docs/assets/swagger-ui-bundle.js",
-            swagger_css_url="docs/assets/swagger-ui.css",
-            swagger_favicon_url="docs/assets/favicon-32x32.png",
+            swagger_js_url=f"{up}docs/assets/swagger-ui-bundle.js",
+            swagger_css_url=f"{up}docs/assets/swagger-ui.css",
+            swagger_favicon_url=f"{up}docs/assets/favicon-32x32.png",
             # Swagger UI would have its badge made by a server of its makers.
             swagger_ui_parameters={"validatorUrl": None, "tryItOutEnabled": True},
         )

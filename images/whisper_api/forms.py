@@ -10,12 +10,16 @@ from typing import Annotated, Any, Literal
 from fastapi import File, Form, UploadFile
 from pydantic import BaseModel, Field, ValidationError
 
+from whisper_api import languages
 from whisper_api.engine import Engine, Options, UnsupportedOption, VoiceActivity
 from whisper_api.errors import ApiError
 from whisper_api.formats import Format, Granularity, ResponseFormat
 
 # A Whisper model reads at most half of its 448 tokens before it writes: more of a prompt is never seen.
 _MAX_PROMPT = 10_000
+
+LANGUAGE = "Language spoken, as ISO 639 code, BCP 47 tag or English name; detected when not given."
+TRACK = "Audio track to transcribe, counted from 1; the one a player would play when not given."
 
 
 class ServerVad(BaseModel, extra="forbid"):
@@ -52,6 +56,7 @@ class TranslationForm:
             ge=0, le=16, description="Windows decoded at once; 0: as many as the server sees fit; 1: with earlier text."
         ),
     ] = 0
+    track: Annotated[int | None, Form(ge=1, description=TRACK)] = None
 
     @property
     def format(self) -> Format:
@@ -74,6 +79,7 @@ class TranslationForm:
             hotwords=self.hotwords or None,
             voice_activity=VoiceActivity() if self.vad_filter else None,
             batch_size=self.batch_size or None,
+            track=self.track,
         )
 
 
@@ -81,7 +87,7 @@ class TranslationForm:
 class TranscriptionForm(TranslationForm):
     """A recording to be transcribed."""
 
-    language: Annotated[str, Form(description="ISO 639-1 code of the language spoken; detected when not given.")] = ""
+    language: Annotated[str, Form(description=LANGUAGE)] = ""
     granularities: Annotated[
         list[Granularity],
         Form(
@@ -91,11 +97,6 @@ class TranscriptionForm(TranslationForm):
             # Swagger UI sends an empty item where there is no default to show.
             json_schema_extra={"default": ["segment"]},
         ),
-    ] = ()  # type: ignore[assignment]  # a field of a dataclass may not default to a list
-    # The same, for clients that send no brackets; without a description it is not shown.
-    unbracketed_granularities: Annotated[
-        list[Granularity],
-        Form(alias="timestamp_granularities", max_length=8),
     ] = ()  # type: ignore[assignment]  # a field of a dataclass may not default to a list
     chunking_strategy: Annotated[
         str, Form(description='How speech is found: `auto`, or a `{"type": "server_vad", …}` object.')
@@ -111,7 +112,7 @@ class TranscriptionForm(TranslationForm):
 
     @property
     def timestamp_granularities(self) -> list[Granularity]:
-        return [*self.granularities, *self.unbracketed_granularities] or ["segment"]
+        return list(self.granularities) or ["segment"]
 
     def options(self, engine: Engine) -> Options:
         if self.include:
@@ -121,7 +122,7 @@ class TranscriptionForm(TranslationForm):
         return replace(
             super().options(engine),
             task="transcribe",
-            language=language_code(self.language, engine),
+            language=known_language(self.language, engine),
             word_timestamps=self.response_format == "verbose_json" and "word" in self.timestamp_granularities,
             voice_activity=found if self.vad_filter else None,
         )
@@ -148,8 +149,10 @@ class TranscriptionForm(TranslationForm):
         return VoiceActivity(vad.threshold, vad.prefix_padding_ms, vad.silence_duration_ms)
 
 
-def language_code(given: str, engine: Engine) -> str | None:
+def known_language(given: str, engine: Engine) -> str | None:
     """The language that a client named, None for none. Raises UnsupportedOption."""
-    if not given or given.lower() in engine.languages:
-        return given.lower() or None
-    raise UnsupportedOption("language", "Unknown language. Give an ISO 639-1 code such as fr, or nothing.")
+    try:
+        return languages.language_code(given, engine.languages)
+    except ValueError as error:
+        message = f"{str(error)[:100]} Give an ISO 639-1 code such as fr, or nothing to have it detected."
+        raise UnsupportedOption("language", message) from error

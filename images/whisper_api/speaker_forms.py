@@ -11,7 +11,7 @@ from fastapi import File, Form, UploadFile
 from whisper_api.engine import Engine, Options, Speakers
 from whisper_api.errors import ApiError
 from whisper_api.formats import Format, Granularity
-from whisper_api.forms import TranscriptionForm, language_code
+from whisper_api.forms import LANGUAGE, TRACK, TranscriptionForm, known_language
 
 # More voices than that in one recording no model tells apart.
 _MOST_SPEAKERS = 100
@@ -58,7 +58,7 @@ class TranscribeForm(DiarizationFields):
         str,
         Form(description="tiny, base, small, medium, large-v2, …; the server's when not given."),
     ] = ""
-    language: Annotated[str, Form(description="ISO 639-1 code of the language spoken; detected when not given.")] = ""
+    language: Annotated[str, Form(description=LANGUAGE)] = ""
     task: Annotated[
         Literal["transcribe", "translate"], Form(description="`translate` gives English text, without alignment.")
     ] = "transcribe"
@@ -69,6 +69,7 @@ class TranscribeForm(DiarizationFields):
     batch_size: Annotated[
         int, Form(ge=1, le=16, description="Windows of 30 s decoded at once: faster for long recordings, less exact.")
     ] = _BATCH_SIZE
+    track: Annotated[int | None, Form(ge=1, description=TRACK)] = None
 
     @property
     def stream(self) -> bool:
@@ -88,11 +89,12 @@ class TranscribeForm(DiarizationFields):
         return Options(
             model=engine.resolve(self.model) if self.model else engine.default_model,
             task=self.task,
-            language=language_code(self.language, engine),
+            language=known_language(self.language, engine),
             word_timestamps=self.word_timestamps,
             batch_size=self.batch_size,
             speakers=speakers if self.diarize else None,
             align=self.align,
+            track=self.track,
         )
 
 
