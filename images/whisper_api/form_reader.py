@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from fastapi import Request
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -16,6 +17,8 @@ _MAX_FIELD_BYTES = 64 * 1024
 _MAX_TEXT_BYTES = 256 * 1024
 
 _FORM_TYPE = "multipart/form-data"
+# Clients name no other. Among Python's are some that fail, or take long, by design (`undefined`, `punycode`).
+_CHARSETS = ("utf-8", "utf8", "us-ascii", "iso-8859-1")
 _LET_THE_LIBRARY = "Let the HTTP library write the Content-Type header, for it chooses the boundary."
 
 # RFC 5987's spelling of a file name. RFC 7578 forbids it in forms, and clients use it for names beyond ASCII.
@@ -132,8 +135,11 @@ def missing_file(form: FormData) -> ApiError:
 
 
 def _refuse_other_content(request: Request) -> None:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    given, options = parse_options_header(request.headers.get("content-type", ""))
+    content_type = given.decode("latin-1").strip()
     if content_type == _FORM_TYPE:
+        if options.get(b"charset", b"utf-8").decode("latin-1").lower() not in _CHARSETS:
+            raise ApiError(400, "The form's charset is none that is read here. Send UTF-8.", code="invalid_form")
         return
     if content_type not in ("", "application/x-www-form-urlencoded"):
         message = f"Send the parameters as {_FORM_TYPE}, not as {content_type[:100]}."

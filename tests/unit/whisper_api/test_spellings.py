@@ -215,6 +215,14 @@ def test_boundaries(http: httpx.Client, forms: list[str]) -> None:
         assert "can hold no file" in refused(answer, "file", "missing_parameter")
 
 
+@pytest.mark.parametrize(("charset", "status"), [("utf-8", 200), ("UTF-8", 200), ("undefined", 400), ("punycode", 400)])
+def test_charsets(http: httpx.Client, forms: list[str], charset: str, status: int) -> None:
+    body = part('name="language"', b"fr") + part('name="file"; filename="a.wav"') + b"--b--\r\n"
+    for url in forms:
+        headers = {"content-type": f"multipart/form-data; boundary=b; charset={charset}"}
+        assert http.post(url, content=body, headers=headers).status_code == status
+
+
 def test_files_under_other_names(http: httpx.Client, forms: list[str]) -> None:
     for url in forms:
         answer = http.post(url, files={"audio_file": ("a.wav", AUDIO)}, data={"model": MODEL})
