@@ -80,6 +80,10 @@ def internal_error(request_id: str) -> ApiError:
     return ApiError(500, message, code="internal_error")
 
 
+def is_full_disk(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def no_space() -> ApiError:
     message = "The server has too little disk space left for this recording. Try again later, or send a smaller one."
     return ApiError(503, message, param="file", code="no_space", retry_after=60)
@@ -176,7 +180,7 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(OSError)
     async def system_error(_: Request, error: OSError) -> Response:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full_disk(error):
             raise error
         return error_response(no_space())
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from whisper_api import inference
 from whisper_api.engine import Engine, EngineError, Segment, Transcript
-from whisper_api.errors import Error, error_object, from_engine, internal_error
+from whisper_api.errors import Error, error_object, from_engine, internal_error, is_full_disk, no_space
 from whisper_api.inference_queue import InferenceQueue
 from whisper_api.job_store import JobStore, Order
 from whisper_api.metrics import Metrics
@@ -100,7 +100,8 @@ class JobWorker:
             if self._jobs.is_cancelled(job_id):  # its audio went away while it was opened
                 write_job(job_id, "cancelled", entry)
             else:
-                self._fail(job_id, entry, error_object(internal_error(order.request_id)), error)
+                told = no_space() if is_full_disk(error) else internal_error(order.request_id)
+                self._fail(job_id, entry, error_object(told), error)
         finally:
             self._current = None
             self._jobs.leave(job_id)

@@ -129,21 +129,23 @@ def test_formats_that_cannot_be_streamed(http: httpx.Client) -> None:
 def test_a_stream_that_waits_keeps_its_recording(
     http: httpx.Client, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch, spooled: Callable[[], list[str]]
 ) -> None:
-    """The descriptor of its upload must not become the next client's while it waits in the queue."""
+    """The number of its upload's descriptor must not go to the next client's upload while it waits in the queue."""
     monkeypatch.setattr(streaming, "_FIRST_SECONDS", 0.1)
     monkeypatch.setattr(streaming, "_KEEP_ALIVE_SECONDS", 0.1)
     engine.go.clear()
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2) as pool, httpx.Client(base_url=http.base_url, timeout=20) as other:
+        # It is connected already: a new connection would take the number.
+        assert other.get("/health").status_code == 200
         running = pool.submit(http.post, URL, files=FILE)
         assert eventually(lambda: len(engine.asked) == 1)
         with http.stream("POST", URL, files={"file": ("a.wav", silence(1))}, data={"stream": "true"}) as answer:
             lines = answer.iter_lines()
             assert next(lines).startswith(":"), "it waits"
-            other = pool.submit(http.post, URL, files={"file": ("b.wav", silence(7))})
+            next_one = pool.submit(other.post, URL, files={"file": ("b.wav", silence(7))})
             assert eventually(lambda: http.get("/busy").json()["requests"] == 3)
             engine.go.set()
             assert any("transcript.text.done" in line for line in lines)
-        assert [running.result().status_code, other.result().status_code] == [200, 200]
+        assert [running.result().status_code, next_one.result().status_code] == [200, 200]
     assert engine.heard == [2.0, 1.0, 7.0]
     assert eventually(lambda: not spooled())
 
