@@ -1,5 +1,6 @@
 """Forms as clients send them: read with little memory, and with messages that say what is wrong with one."""
 
+import logging
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -37,6 +38,9 @@ _NOT_HONOURED = {
 # How much of the client's text an answer repeats.
 _MOST_NAMES = 10
 _LONGEST_NAME = 40
+
+# Of every malformed form it writes a line that is no JSON; the answer and the request's line tell enough.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 async def read(request: Request) -> FormData:

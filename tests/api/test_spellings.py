@@ -1,10 +1,7 @@
 """Requests as clients of many languages spell them, at both services."""
 
-import socket
 import ssl
-import time
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -133,31 +130,3 @@ def test_a_file_name_in_rfc_5987_alone(service: httpx.Client, clip: bytes) -> No
         URL, content=head + clip + b"\r\n--b--\r\n", headers={"content-type": "multipart/form-data; boundary=b"}
     )
     assert answer.status_code == 200, answer.text
-
-
-def test_uploads_of_one_key_are_limited(demo: Demo, trust: ssl.SSLContext, http: httpx.Client) -> None:
-    """Connections that hold an upload open, until one is told that there are too many of this client's."""
-    assert http.get("/v1/models").status_code == 200, "it runs"
-    address = urlsplit(demo.url)
-    head = (
-        f"POST {URL} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {demo.key}\r\n"
-        "Content-Length: 1000000\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n"
-        '--b\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
-    ).encode()
-    held: list[ssl.SSLSocket] = []
-    try:
-        for _ in range(16):
-            plain = socket.create_connection((address.hostname or "", address.port or 443), timeout=30)
-            held.append(trust.wrap_socket(plain, server_hostname=address.hostname))
-            held[-1].sendall(head)
-        answer = http.post(URL, files={"file": ("a.wav", b"sound")})
-        for _ in range(50):
-            if answer.status_code != 415:
-                break
-            time.sleep(0.2)  # not all of them have arrived yet
-            answer = http.post(URL, files={"file": ("a.wav", b"sound")})
-        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_uploads"), answer.text
-        assert int(answer.headers["retry-after"]) > 0
-    finally:
-        for connection in held:
-            connection.close()

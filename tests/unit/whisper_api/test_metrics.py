@@ -39,6 +39,9 @@ def test_addresses_that_clients_invent_make_no_new_lines(http: httpx.Client) -> 
         http.get(path)
         http.request("BREW", path)
     assert value(http, "whisper_request_seconds_count", method="", route="", status="404") == 6
+    http.request("BREW", "/health")
+    http.request("BREW", URL)
+    assert value(http, "whisper_request_seconds_count", method="", route="/health", status="405") == 1
     assert not any("BREW" in str(key) for key in samples(http))
 
 

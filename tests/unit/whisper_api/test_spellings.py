@@ -200,6 +200,11 @@ def test_forms_that_are_not_whole(http: httpx.Client, engine: ScriptedEngine, fo
     assert http.post(URL, content=file + b"--b--", headers=MULTIPART).status_code == 200
 
 
+def test_malformed_forms_write_no_lines_of_their_own(http: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    http.post(URL, content=b"--c\r\nx", headers=MULTIPART)
+    assert [record.name for record in caplog.records if record.name.startswith("python_multipart")] == []
+
+
 def test_boundaries(http: httpx.Client, forms: list[str]) -> None:
     body = part('name="file"; filename="a.wav"') + b"--b--\r\n"
     for url in forms:
