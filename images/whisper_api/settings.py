@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     """Where jobs wait for a worker: empty for SQLite on the data volume, or `redis://HOST:PORT/DB`, which several
     servers can share when they share the data volume too."""
     job_limit: NonNegativeInt = 100
-    """Jobs that may wait or run; above it the answer is 429."""
+    """Jobs that may wait or run; above it the answer is 429. One client may have as many as remain free for others."""
     job_ttl: PositiveInt = 24 * 3600
     """Seconds that a finished job and its result are kept."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
