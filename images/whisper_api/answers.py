@@ -75,7 +75,8 @@ async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async
     queue: InferenceQueue = request.app.state.queue
     preparing: Executor = request.app.state.preparing
     loop = asyncio.get_running_loop()
-    options = await loop.run_in_executor(preparing, _prepare, engine, settings, form, upload)
+    waits = prefer_async or queue.requests > 0
+    options = await loop.run_in_executor(preparing, _prepare, engine, settings, form, upload, waits)
     entry = entry_of(request)
     entry.model = options.model
 
@@ -111,9 +112,13 @@ async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async
     return response
 
 
-def _prepare(engine: Engine, settings: Settings, form: Form, upload: HeldUpload) -> Options:
-    """What can be told to be wrong before a place in the queue is taken, and what would keep others from the engine."""
+def _prepare(engine: Engine, settings: Settings, form: Form, upload: HeldUpload, waits: bool) -> Options:
+    """What can be told to be wrong before a place in the queue is taken, and what would keep others from the engine.
+
+    Decoding tells at once what is wrong with a file that does not wait.
+    """
     options = form.options(engine)
-    audio.check(upload.path, settings.audio_limit)
+    if waits:
+        audio.check(upload.path, settings.audio_limit, options.track)
     engine.prepare(options)
     return options

@@ -67,7 +67,7 @@ def refuse_not_honoured(form: FormData) -> None:
 
 def shown(names: Sequence[str]) -> list[str]:
     """Names of fields that may stand in a header, a log or a message: a client may call a field anything."""
-    plain = [re.sub(r"[^\w.\[\]-]", "?", name, flags=re.ASCII)[:_LONGEST_NAME] for name in dict.fromkeys(names)]
+    plain = [re.sub(r"[^\w.\[\]-]", "?", name, flags=re.ASCII)[:_LONGEST_NAME] or "?" for name in dict.fromkeys(names)]
     more = ["..."] if len(plain) > _MOST_NAMES else []
     return plain[:_MOST_NAMES] + more
 

@@ -56,12 +56,12 @@ def http(engine: ScriptedEngine, settings: Settings) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def spooled(settings: Settings) -> Callable[[], list[str]]:
-    """What this process holds open in, and what lies in, the folder for uploads."""
+    """The files that this process holds open in, and that lie in, the folder for uploads."""
     spool = settings.data_folder / "spool"
 
     def look() -> list[str]:
         opened = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]  # noqa: PTH115
-        return [path for path in opened if path.startswith(str(spool))] + [str(path) for path in spool.iterdir()]
+        return sorted({*(path for path in opened if path.startswith(str(spool))), *map(str, spool.iterdir())})
 
     return look
 

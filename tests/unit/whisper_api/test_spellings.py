@@ -249,9 +249,11 @@ def test_a_recording_without_a_file_name(http: httpx.Client) -> None:
 def test_tracks(http: httpx.Client, engine: ScriptedEngine, forms: list[str]) -> None:
     for url in [*forms, "/v1/audio/translations"]:
         engine.asked.clear()
-        for form in ({"track": "2"}, {"track": ""}, {}):
+        for form in ({"track": "1"}, {"track": ""}, {}):
             assert http.post(url, files=FILE, data=form).status_code == 200
-        assert [options.track for options in engine.asked] == [2, None, None]
+        assert [options.track for options in engine.asked] == [1, None, None]
+        message = refused(http.post(url, files=FILE, data={"track": "2"}), "track", "unsupported_option")
+        assert "one audio track" in message
         for wrong in ("0", "-1", "first", "1.5", "9" * 5000):
             refused(http.post(url, files=FILE, data={"track": wrong}), "track", "invalid_parameter")
 
