@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from whisper_api import audio, formats, inference, jobs
 from whisper_api.disconnects import while_connected
-from whisper_api.engine import Engine, Options, Segment, Transcript
+from whisper_api.engine import Engine, Options, Segment, Transcript, Transcription
 from whisper_api.errors import described
 from whisper_api.inference_queue import InferenceQueue
 from whisper_api.job_store import Job, Order
@@ -86,9 +86,13 @@ async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async
         entry.audio_seconds = transcript.duration
         entry.engine_seconds = transcript.engine_seconds
 
+    under_way: list[Transcription] = []
+
     def work(go_on: Callable[[], None], heard: Callable[[Segment, float], None] = lambda *_: None) -> Transcript:
         with upload:
-            return inference.transcribe(engine, upload.path, options, settings.audio_limit, go_on, heard)
+            return inference.transcribe(
+                engine, upload.path, options, settings.audio_limit, go_on, heard, begun=under_way.append
+            )
 
     if prefer_async:
         order = Order(options, form.format, form.timestamp_granularities, entry.request_id, caller)
@@ -96,7 +100,9 @@ async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async
             return await jobs.accept(request, upload.path, order)
     place_of(request).free_soon()
     if form.stream:
-        return await stream(request, queue, work, finished)
+        events = await stream(request, queue, work, finished)
+        formats.say_what_was_shortened(events, [name for begun in under_way for name in begun.shortened])
+        return events
 
     def transcribe(cancelled: threading.Event) -> Transcript:
         def go_on() -> None:

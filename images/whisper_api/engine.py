@@ -103,20 +103,25 @@ class Segment:
 class Transcription:
     """A transcription under way; all work is done while the next segment is asked for.
 
-    `language` and `timing` are right when the first segment is there, or no segment is left. Not asking for the next
-    segment is all it takes to cancel; closing `segments` then frees the model. Work that takes long and gives no
-    segments calls `go_on` now and then, which raises when nobody waits for the result any more.
+    `language`, `timing` and `shortened` are right when the first segment is there, or no segment is left. Not asking
+    for the next segment is all it takes to cancel; closing `segments` then frees the model. Work that takes long and
+    gives no segments calls `go_on` now and then, which raises when nobody waits for the result any more.
     """
 
     language: str
     segments: Generator[Segment, None, None]
     timing: Timing = "decoded"
+    shortened: Sequence[str] = ()
     go_on: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """A finished transcription. `engine_seconds` is the time from decoding the audio to the last segment."""
+    """A finished transcription.
+
+    `engine_seconds` is the time from decoding the audio to the last segment. Times rise, and lie within the recording.
+    `shortened` are the names of the options of which the model did not read everything: `prompt`, `hotwords`.
+    """
 
     task: Task
     model: str
@@ -125,6 +130,7 @@ class Transcript:
     engine_seconds: float
     segments: Sequence[Segment] = field(default_factory=tuple)
     timing: Timing = "decoded"
+    shortened: Sequence[str] = ()
 
     @property
     def text(self) -> str:

@@ -5,13 +5,14 @@ Sources: `CreateTranscriptionResponseJson`, `…VerboseJson` and `…DiarizedJso
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Literal
 
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from whisper_api.engine import UNKNOWN_SPEAKER, Segment, Timing, Transcript
+from whisper_api.times import apart
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
 
@@ -129,8 +130,17 @@ def response(transcript: Transcript, response_format: Format, granularities: Col
     """The HTTP answer that holds what `render` gives."""
     content = render(transcript, response_format, granularities)
     if isinstance(content, dict):
-        return JSONResponse(content)
-    return Response(content, media_type=_MEDIA_TYPES.get(response_format, "text/plain"))
+        answer: Response = JSONResponse(content)
+    else:
+        answer = Response(content, media_type=_MEDIA_TYPES.get(response_format, "text/plain"))
+    say_what_was_shortened(answer, transcript.shortened)
+    return answer
+
+
+def say_what_was_shortened(answer: Response, fields: Sequence[str] | None) -> None:
+    """Names the form fields of which not everything was used in a header of the answer, which has none otherwise."""
+    if fields:
+        answer.headers["x-whisper-shortened"] = ", ".join(fields)
 
 
 def _verbose_json(transcript: Transcript, granularities: Collection[Granularity]) -> TranscriptionVerboseJson:
@@ -259,8 +269,10 @@ def _voiced(segment: Segment) -> str:
 
 
 def _cues(transcript: Transcript, decimal_mark: str, text: Callable[[Segment], str]) -> Iterator[str]:
-    for segment in transcript.segments:
-        start, end = _clock(segment.start, decimal_mark), _clock(segment.end, decimal_mark)
+    """Cues one after the other, for players show one at a time, also where speakers talk at once."""
+    times = apart((segment.start, segment.end) for segment in transcript.segments)
+    for segment, moments in zip(transcript.segments, times, strict=True):
+        start, end = (_clock(moment, decimal_mark) for moment in moments)
         # "-->" in a cue's text would end it.
         yield f"{start} --> {end}\n{text(segment).replace('-->', '->')}"
 

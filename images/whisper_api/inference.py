@@ -6,7 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 from whisper_api import audio
-from whisper_api.engine import Engine, Options, Segment, Transcript
+from whisper_api.engine import Engine, Options, Segment, Transcript, Transcription
+from whisper_api.times import in_order
 
 Pace = Callable[[Iterator[Segment]], Iterator[Segment]]
 
@@ -19,17 +20,19 @@ def transcribe(
     go_on: Callable[[], None],
     heard: Callable[[Segment, float], None] = lambda *_: None,
     pace: Pace = iter,
+    begun: Callable[[Transcription], object] = lambda _: None,
 ) -> Transcript:
     """The transcript of a file.
 
     `go_on` is called between the steps of the work; what it raises ends it. `heard` is told each segment and the
-    recording's length in seconds. `pace` hands the segments on, and may make them wait. Raises what `audio.decode` and
-    `Engine.transcribe` raise.
+    recording's length in seconds. `pace` hands the segments on, and may make them wait. `begun` is told the
+    transcription when it is under way. Raises what `audio.decode` and `Engine.transcribe` raise.
     """
     start = time.monotonic()
     with audio.decode(path, max_seconds, options.track, go_on) as recording:
         transcription = engine.transcribe(recording, options)
         transcription.go_on = go_on
+        begun(transcription)
         segments: list[Segment] = []
         with closing(transcription.segments):
             for segment in pace(transcription.segments):
@@ -43,6 +46,7 @@ def transcribe(
             language="en" if options.task == "translate" else transcription.language,
             duration=recording.seconds,
             engine_seconds=time.monotonic() - start,
-            segments=segments,
+            segments=in_order(segments, recording.seconds),
             timing=transcription.timing,
+            shortened=transcription.shortened,
         )

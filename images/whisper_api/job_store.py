@@ -71,7 +71,8 @@ class _Record(BaseModel):
 
 class Job(BaseModel):
     """A job. `progress` is the share of the audio that was transcribed, between 0 and 1; times are in seconds since the
-    epoch. `result` is what the request would have been answered: an object, or the text of `text`, `srt` and `vtt`."""
+    epoch. `result` is what the request would have been answered: an object, or the text of `text`, `srt` and `vtt`.
+    `shortened` names the form fields of which not everything was used, where there are such."""
 
     id: str
     object: Literal["job"] = "job"
@@ -83,6 +84,7 @@ class Job(BaseModel):
     finished_at: int | None = None
     error: Error | None = None
     result: dict[str, Any] | str | None = None
+    shortened: Sequence[str] | None = None
 
 
 class JobStore:
@@ -157,7 +159,7 @@ class JobStore:
         stored = self.huey.get(_key(job_id, "transcript"), peek=True)
         transcript = TypeAdapter(Transcript).validate_json(stored)
         result = render(transcript, record.order.response_format, record.order.granularities)
-        return _shown(job_id, record).model_copy(update={"result": result})
+        return _shown(job_id, record).model_copy(update={"result": result, "shortened": transcript.shortened or None})
 
     def all(self, caller: str | None = None) -> list[Job]:
         """The jobs without their results, the newest first."""

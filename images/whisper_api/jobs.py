@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from whisper_api.errors import described
+from whisper_api.formats import say_what_was_shortened
 from whisper_api.job_store import Job, JobStore, Order
 
 router = APIRouter(tags=["Jobs"])
@@ -62,9 +63,11 @@ def list_jobs(request: Request, caller: _Caller) -> JobList:
 
 
 @router.get("/jobs/{job_id}", summary="How far is a job?", responses=described(404), response_model_exclude_none=True)
-def retrieve_job(request: Request, job_id: str, caller: _Caller) -> Job:
+def retrieve_job(request: Request, response: Response, job_id: str, caller: _Caller) -> Job:
     jobs: JobStore = request.app.state.jobs
-    return jobs.get(job_id, caller)
+    job = jobs.get(job_id, caller)
+    say_what_was_shortened(response, job.shortened)
+    return job
 
 
 @router.delete(

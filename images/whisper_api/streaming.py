@@ -6,12 +6,12 @@ what an event with an `error` says.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
@@ -38,10 +38,11 @@ class TextDelta(BaseModel):
 
 
 class TextDone(BaseModel):
-    """`text` is the whole text."""
+    """`text` is the whole text; `shortened` names the form fields of which not everything was used, if any."""
 
     type: Literal["transcript.text.done"] = "transcript.text.done"
     text: str
+    shortened: Annotated[Sequence[str], Field(exclude_if=lambda fields: not fields)] = ()
 
 
 async def stream(
@@ -102,7 +103,7 @@ async def _events(
             yield event(TextDelta(delta=segment.text))
         transcript = await running
         finished(transcript)
-        yield event(TextDone(text=transcript.text))
+        yield event(TextDone(text=transcript.text, shortened=transcript.shortened))
     except EngineError as error:
         yield event(ErrorResponse(error=error_object(from_engine(error))))
     except ApiError as error:

@@ -58,6 +58,7 @@ class ScriptedEngine:
         self.heard: list[float] = []
         self.given = 0
         self.ponders = False
+        self.shortened: Sequence[str] = ()
         self.downloads = [Download(0, 100), Download(100, 100)]
         self.in_memory = {MODEL}
         self.in_use = False
@@ -102,15 +103,17 @@ class ScriptedEngine:
     def transcribe(self, recording: Recording, options: Options) -> Transcription:
         self.asked.append(options)
         self.heard.append(recording.seconds)
-        transcription = Transcription(options.language or "en", self._thought_over(lambda: transcription.go_on()))
+        transcription = Transcription(options.language or "en", self._thought_over(lambda: transcription))
         return transcription
 
-    def _thought_over(self, go_on: Callable[[], None]) -> Generator[Segment, None, None]:
+    def _thought_over(self, under_way: Callable[[], Transcription]) -> Generator[Segment, None, None]:
+        transcription = under_way()
         end = time.monotonic() + 10
         while self.ponders:
             assert time.monotonic() < end, "nobody ended this"
-            go_on()
+            transcription.go_on()
             time.sleep(0.01)
+        transcription.shortened = self.shortened
         yield from self._speak()
 
     def _speak(self) -> Generator[Segment, None, None]:
