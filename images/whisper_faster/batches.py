@@ -17,6 +17,7 @@ from faster_whisper.transcribe import Segment, Word, get_compression_ratio, get_
 from numpy.typing import NDArray
 
 from whisper_api.engine import Options
+from whisper_faster.hints import Hints
 from whisper_faster.short_windows import FRAMES_PER_SECOND, Features, ShortWindowModel, plausible
 from whisper_faster.speech import Window
 
@@ -63,17 +64,19 @@ def transcribe(
     samples: NDArray[np.float32],
     windows: Sequence[Window],
     options: Options,
+    hints: Hints,
     size: int,
     again: list[float],
 ) -> Iterator[Segment]:
     """The segments of the windows, `size` of which are decoded at once at temperature 0; `options` has a language.
 
-    A window whose text is implausible is decoded again by itself, at the temperatures of `again`. While windows are
-    decoded the next are encoded.
+    A window whose text is implausible, or may be a copy of the hints, is decoded again by itself, at the temperatures
+    of `again`. While windows are decoded the next are encoded.
     """
     tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task=options.task, language=options.language)
+    prompt = model.get_prompt(tokenizer, hints.prompt, hotwords=hints.hotwords)
     last_word_end = 0.0
-    for batch, encoded, texts in _decoded(model, samples, _batches(model, windows, size), tokenizer, options):
+    for batch, encoded, texts in _decoded(model, samples, _batches(model, windows, size), tokenizer, prompt):
         written = [
             list(_pieces(text.tokens, window, tokenizer.timestamp_begin))
             for window, text in zip(batch, texts, strict=True)
@@ -91,10 +94,10 @@ def transcribe(
                 last_word_end,
             )
         for window, text, pieces in zip(batch, texts, written, strict=True):
-            if text.is_plausible(window, tokenizer):
+            if text.is_plausible(window, tokenizer) and not model.may_be_copied(text.tokens, prompt, tokenizer):
                 yield from _segments(pieces, text, tokenizer)
             else:
-                yield from _decoded_again(model, samples, window, options, again)
+                yield from _decoded_again(model, samples, window, options, hints, again)
 
 
 def _features(model: ShortWindowModel, samples: NDArray[np.float32], windows: Sequence[Window]) -> Features:
@@ -114,13 +117,13 @@ def _decoded(
     samples: NDArray[np.float32],
     batched: Sequence[Sequence[Window]],
     tokenizer: Tokenizer,
-    options: Options,
+    prompt: list[int],
 ) -> Iterator[tuple[Sequence[Window], StorageView, list[_Text]]]:
     """Each batch with its encoding and its texts; one more than the model has workers is under way."""
     under_way: deque[tuple[Sequence[Window], StorageView, _Results]] = deque()
     for batch in batched:
         encoded = model.encode(_features(model, samples, batch))
-        under_way.append((batch, encoded, _begun(model, encoded, len(batch), tokenizer, options)))
+        under_way.append((batch, encoded, _begun(model, encoded, len(batch), tokenizer, prompt)))
         if len(under_way) > model.workers:
             batch, encoded, results = under_way.popleft()
             yield batch, encoded, _texts(results, tokenizer)
@@ -129,13 +132,8 @@ def _decoded(
 
 
 def _begun(
-    model: ShortWindowModel, encoded: StorageView, count: int, tokenizer: Tokenizer, options: Options
+    model: ShortWindowModel, encoded: StorageView, count: int, tokenizer: Tokenizer, prompt: list[int]
 ) -> _Results:
-    prompt = model.get_prompt(
-        tokenizer,
-        previous_tokens=tokenizer.encode(" " + options.prompt.strip()) if options.prompt else [],
-        hotwords=options.hotwords,
-    )
     begun: _Results = model.model.generate(
         encoded,
         [prompt] * count,
@@ -213,6 +211,7 @@ def _decoded_again(
     samples: NDArray[np.float32],
     window: Window,
     options: Options,
+    hints: Hints,
     temperatures: list[float],
 ) -> Iterator[Segment]:
     """A window's segments as faster-whisper finds them."""
@@ -221,17 +220,16 @@ def _decoded_again(
             window.of(samples),
             language=options.language,
             task=options.task,
-            initial_prompt=options.prompt,
+            initial_prompt=hints.prompt,
             temperature=temperatures,
-            hotwords=options.hotwords,
+            hotwords=hints.hotwords,
             word_timestamps=options.word_timestamps,
         )
         found = list(segments)
     for segment in found:
         segment.seek += round(window.start * FRAMES_PER_SECOND)
-        segment.start += window.start
-        segment.end += window.start
-        for word in segment.words or ():
-            word.start += window.start
-            word.end += window.start
+        for timed in (segment, *(segment.words or ())):
+            # In the silence behind a window the decoder goes on counting.
+            timed.start = min(timed.start + window.start, window.end)
+            timed.end = min(timed.end + window.start, window.end)
         yield segment

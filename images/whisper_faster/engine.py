@@ -10,6 +10,7 @@ from whisper_api import audio
 from whisper_api.engine import Download, Model, Options, Segment, Timing, Transcription, UnsupportedOption, Word
 from whisper_api.settings import Settings
 from whisper_faster import batches, speech
+from whisper_faster.hints import Hints
 from whisper_faster.loaded_models import LoadedModels
 from whisper_faster.models import ModelCache
 from whisper_faster.short_windows import ShortWindowModel
@@ -68,31 +69,32 @@ class FasterWhisperEngine:
         self._cache.delete(model)
 
     def transcribe(self, recording: audio.Recording, options: Options) -> Transcription:
-        def understood(language: str) -> None:
-            transcription.language = language
-
         timing: Timing = "attention" if options.word_timestamps else "decoded"
-        transcription = Transcription(options.language or "en", self._segments(recording, options, understood), timing)
+        # The generator's body runs when the first segment is asked for, and then there is a transcription.
+        segments = self._segments(recording, options, lambda: transcription)
+        transcription = Transcription(options.language or "en", segments, timing)
         return transcription
 
     def _segments(
-        self, recording: audio.Recording, options: Options, understood: Callable[[str], None]
+        self, recording: audio.Recording, options: Options, transcription: Callable[[], Transcription]
     ) -> Generator[Segment, None, None]:
         """The segments of one stretch after the other, in the light of what was said before.
 
-        `understood` is told the language.
+        What becomes known on the way is said of the transcription.
         """
         number = 0
         context: list[int] = []
         with self._loaded.use(options.model) as model:
             _refuse_what_it_cannot(model, options)
+            hints = model.fitted_hints(options.prompt, options.hotwords)
+            transcription().shortened = hints.shortened
             for stretch in recording.stretches():
                 if (size := self._batch_size(stretch, options)) > 1:
-                    language, found = _transcribe_batch(model, stretch, options, size)
+                    language, found = _transcribe_batch(model, stretch, options, hints, size)
                 else:
-                    language, found = _transcribe(model, stretch, options, context)
+                    language, found = _transcribe(model, stretch, options, hints, context)
                 if language is not None:
-                    understood(language)
+                    transcription().language = language
                     options = replace(options, language=language)
                 for segment in found:
                     context = [*context, *segment.tokens][-_CONTEXT_TOKENS:]
@@ -119,7 +121,7 @@ def _refuse_what_it_cannot(model: ShortWindowModel, options: Options) -> None:
 
 
 def _transcribe(
-    model: ShortWindowModel, stretch: audio.Stretch, options: Options, context: Sequence[int]
+    model: ShortWindowModel, stretch: audio.Stretch, options: Options, hints: Hints, context: Sequence[int]
 ) -> tuple[str | None, Iterable[WhisperSegment]]:
     """The language of a stretch and what is said in it; None and nothing where nobody speaks.
 
@@ -132,16 +134,16 @@ def _transcribe(
         found.samples,
         language=options.language,
         task=options.task,
-        initial_prompt=context or options.prompt,
+        initial_prompt=context or hints.prompt,
         temperature=options.temperature or _TEMPERATURES,
-        hotwords=options.hotwords,
+        hotwords=hints.hotwords,
         word_timestamps=options.word_timestamps,
     )
     return info.language, found.at_their_times(segments)
 
 
 def _transcribe_batch(
-    model: ShortWindowModel, stretch: audio.Stretch, options: Options, size: int
+    model: ShortWindowModel, stretch: audio.Stretch, options: Options, hints: Hints, size: int
 ) -> tuple[str | None, Iterable[WhisperSegment]]:
     """The same, `size` windows at once and each without what was said before it."""
     windows = speech.windows(stretch.samples, options.voice_activity)
@@ -150,7 +152,7 @@ def _transcribe_batch(
     if options.language is None:
         language = batches.detect_language(model, stretch.samples, windows, size)
         options = replace(options, language=language)
-    return options.language, batches.transcribe(model, stretch.samples, windows, options, size, _TEMPERATURES)
+    return options.language, batches.transcribe(model, stretch.samples, windows, options, hints, size, _TEMPERATURES)
 
 
 def _segment(number: int, start: float, segment: WhisperSegment) -> Segment:

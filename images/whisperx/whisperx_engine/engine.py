@@ -86,6 +86,7 @@ class WhisperXEngine:
             segments = iter(whispered.segments)
             first = next(segments, None)
             transcription.language = whispered.language
+            transcription.shortened = whispered.shortened
             if first is None:
                 return
             found: Iterable[Segment] = chain([first], segments)

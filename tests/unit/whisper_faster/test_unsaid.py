@@ -1,0 +1,103 @@
+"""A prompt, hot words and earlier text are not what is said, unless it is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.api import sounds
+from tests.api.accuracy import errors, word_error_rate
+from whisper_api import audio, inference
+from whisper_api.engine import Options
+from whisper_api.settings import Settings
+from whisper_faster.engine import FasterWhisperEngine
+
+BASE = "Systran/faster-whisper-base"
+
+PROMPTS = (
+    "The quarterly meeting of the board of directors, with Mr. Dashwood and Mrs. Ferrars.",
+    "Glossary: Norland, Barton Cottage, Willoughby.",
+    "Hello, welcome to my podcast.",
+)
+
+pytestmark = pytest.mark.model
+
+
+@pytest.fixture(scope="module")
+def engine(hub: Path) -> FasterWhisperEngine:
+    assert hub.is_dir()
+    return FasterWhisperEngine(Settings(model=BASE))
+
+
+def text(engine: FasterWhisperEngine, path: Path, **options: Any) -> str:
+    return inference.transcribe(engine, path, Options(model=BASE, language="en", **options), 1000, lambda *_: None).text
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "0870.wav",
+        "0880.wav",
+        "en/hello_world.wav",
+        "fr/bonjour_monde.wav",
+        "ja/konnichiwa_sekai.wav",
+        "pl/pangrama.wav",
+    ],
+)
+def test_a_prompt_that_is_said_is_the_text(
+    engine: FasterWhisperEngine, speech: list[dict[str, Any]], name: str, batch_size: int | None
+) -> None:
+    said = next(entry for entry in speech if entry["file"].endswith(name))
+    heard = text(engine, said["path"], prompt=said["text"], language=said["language"], batch_size=batch_size)
+    wrong, words = errors(said["text"], heard, said["language"])
+    assert wrong <= 0.35 * words, heard
+
+
+def test_laughter_after_speech_does_not_repeat_the_speech(
+    engine: FasterWhisperEngine, speech: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """With earlier text as context, which is as good as a prompt."""
+    said = next(entry for entry in speech if entry["file"].endswith("0870.wav"))
+    with audio.decode(said["path"], 100) as sound:
+        samples = sound.samples(0, sound.seconds)
+    path = tmp_path / "laughter.wav"
+    silence = np.zeros(round((30 - len(samples) / sounds.RATE) * sounds.RATE))
+    path.write_bytes(sounds.wav(np.concatenate([samples, silence, sounds.laughter(6)])))
+    heard = text(engine, path, batch_size=1, voice_activity=None)
+    assert word_error_rate(said["text"], heard) < 0.15, heard
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize(
+    "sound", [lambda: sounds.laughter(4), lambda: sounds.laughter(3, pitch=300), lambda: sounds.laughter(8, pitch=160)]
+)
+def test_laughter_with_a_prompt_is_no_text(
+    engine: FasterWhisperEngine,
+    tmp_path: Path,
+    sound: Callable[[], sounds.Samples],
+    prompt: str,
+    batch_size: int | None,
+) -> None:
+    path = tmp_path / "laughter.wav"
+    path.write_bytes(sounds.wav(sound()))
+    assert text(engine, path, prompt=prompt, batch_size=batch_size) == ""
+    assert text(engine, path, hotwords=prompt, batch_size=batch_size) == ""
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("sound", [sounds.noise, sounds.applause, sounds.music])
+def test_no_prompt_comes_out_of_noise_when_nobody_looks_for_speech(
+    engine: FasterWhisperEngine,
+    tmp_path: Path,
+    sound: Callable[[float], sounds.Samples],
+    prompt: str,
+    batch_size: int | None,
+) -> None:
+    path = tmp_path / "noise.wav"
+    path.write_bytes(sounds.wav(sound(6)))
+    assert text(engine, path, prompt=prompt, voice_activity=None, batch_size=batch_size) == ""
