@@ -49,7 +49,18 @@ def described_answers(
     if stream:
         content["text/event-stream"] = {"schema": EVENT}
     return {
-        200: {"description": description, "model": model, "content": content},
+        200: {
+            "description": description,
+            "model": model,
+            "content": content,
+            "headers": {
+                "X-Whisper-Shortened": {
+                    "description": "The form fields of which not everything was used: `prompt`, `hotwords`. A stream "
+                    "that begins before that is known has them in its last event.",
+                    "schema": {"type": "string"},
+                }
+            },
+        },
         202: {
             "description": "With `Prefer: respond-async`: the job that was made, at the address in `Location`.",
             "model": Job,

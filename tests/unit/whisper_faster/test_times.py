@@ -1,0 +1,51 @@
+"""Times of real speech in many languages, which is where windows and texts disagree."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.api import sounds
+from whisper_api import audio, inference
+from whisper_api.engine import Options
+from whisper_api.settings import Settings
+from whisper_faster.engine import FasterWhisperEngine
+
+BASE = "Systran/faster-whisper-base"
+
+pytestmark = pytest.mark.model
+
+
+@pytest.fixture(scope="module")
+def engine(hub: Path) -> FasterWhisperEngine:
+    assert hub.is_dir()
+    return FasterWhisperEngine(Settings(model=BASE))
+
+
+@pytest.fixture(scope="module")
+def languages(speech: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    samples: list[Any] = []
+    for entry in speech:
+        if entry["file"].startswith("audioeval/"):
+            with audio.decode(entry["path"], 100) as sound:
+                samples += [sound.samples(0, sound.seconds), np.zeros(sounds.RATE // 2)]
+    path = tmp_path_factory.mktemp("speech") / "languages.wav"
+    # The recording ends with the last word.
+    path.write_bytes(sounds.wav(np.concatenate(samples[:-1])[: -sounds.RATE // 3]))
+    return path
+
+
+@pytest.mark.parametrize("word_timestamps", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_times_rise_and_end_with_the_recording(
+    engine: FasterWhisperEngine, languages: Path, batch_size: int, word_timestamps: bool
+) -> None:
+    options = Options(model=BASE, batch_size=batch_size, word_timestamps=word_timestamps)
+    transcript = inference.transcribe(engine, languages, options, 1000, lambda *_: None)
+    assert len(transcript.segments) > 10
+    assert len(transcript.words) > 50 or not word_timestamps
+    for parts in ([(s.start, s.end) for s in transcript.segments], [(w.start, w.end) for w in transcript.words]):
+        assert all(0 <= start <= end <= transcript.duration for start, end in parts)
+        assert all(before[1] <= after[0] for before, after in pairwise(parts))
