@@ -2,8 +2,8 @@
 
 import importlib
 import io
+import os
 import pkgutil
-import tempfile
 import traceback
 import wave
 from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +57,9 @@ def warm_up() -> None:
         file.setparams((16, 2, 16_000, 0, "NONE", ""))
         file.writeframes(bytes(32_000))
     for content in (sound.getvalue(), b"no recording"):
-        with tempfile.TemporaryFile(buffering=0) as source, tempfile.TemporaryFile(buffering=0) as target:
-            source.write(content)
-            for descriptors in ([source.fileno()], [source.fileno(), target.fileno()]):
-                perform({"max_seconds": 1e9, "track": None}, descriptors, lambda _: None)
+        source, target = os.memfd_create("source"), os.memfd_create("target")
+        os.write(source, content)
+        for descriptors in ([source], [source, target]):
+            perform({"max_seconds": 1e9, "track": None}, descriptors, lambda _: None)
+        os.close(source)
+        os.close(target)
