@@ -84,8 +84,8 @@ def _fill(folder: Path, name: str, address: str) -> None:
 def _vault(credentials: Credentials) -> str:
     """The text of vault.yml."""
     secret_variables = {
-        "vault_nginx_basic_users": [{"name": credentials.user, "hash": credentials.password_hash}],
-        "vault_nginx_api_keys": [{"name": credentials.user, "key": credentials.api_key}],
+        "vault_nginx_basic_users": [{"name": credentials.user, "hash": credentials.password_hash, "admin": True}],
+        "vault_nginx_api_keys": [{"name": f"{credentials.user}-key", "key": credentials.api_key, "admin": True}],
         "vault_backup_passphrase": secrets.token_urlsafe(BACKUP_PASSPHRASE_BYTES),
     }
     # The password itself is for people: no role reads it.

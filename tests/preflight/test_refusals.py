@@ -102,7 +102,15 @@ CASES = [
     Case(
         "two users of one name",
         {"nginx_basic_users": [{"name": "a", "hash": "$6$a$b"}, {"name": "a", "hash": "$6$a$c"}]},
-        ["that no other user has"],
+        ["'a' of nginx_basic_users", "no other user"],
+    ),
+    Case(
+        "a user and a key of one name",
+        {
+            "nginx_basic_users": [{"name": "laptop", "hash": "$6$a$b"}],
+            "nginx_api_keys": [{"name": "laptop", "key": "0" * 64}],
+        },
+        ["'laptop' of nginx_basic_users", "no key of nginx_api_keys", "jobs belong to a name"],
     ),
     Case("a domain that is none", {"site_domain": "my server"}, ["'whisper.my server'", "site_domain"]),
     # The others that roles/certificates refuses are in test_certificates.py.

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.templates.conftest import Render
+from tests.templates.conftest import Evaluate, Render
 
 TRIXIE = {"distribution": "Debian", "distribution_major_version": "13"}
 BOOKWORM = {"distribution": "Debian", "distribution_major_version": "12"}
@@ -83,8 +83,8 @@ def test_a_site_has_its_limits_or_those_of_all(render: Render) -> None:
             f"    client_max_body_size {size};",
             f"    set $upload_limit {size};",
             f"    set $longest_silence {silence};",
-            f"        proxy_read_timeout {silence}s;",
-            f"        proxy_send_timeout {silence}s;",
+            f"    proxy_read_timeout {silence}s;",
+            f"    proxy_send_timeout {silence}s;",
             f"limit_req_zone $api_key_name zone=keys_of_whisper.example.com:1m rate={rate}r/s;",
             f"    limit_req zone=keys_of_whisper.example.com burst={2 * rate} nodelay;",
             "    limit_req zone=whisper_services_addresses burst=15 nodelay;",
@@ -188,17 +188,23 @@ def test_one_origin_or_none_may_call_from_a_browser(render: Render, origin: str)
 
 def test_errors_are_openai_objects_or_pages(render: Render) -> None:
     errors = render("nginx", "errors.conf.j2", ansible_facts=TRIXIE)
-    locations = dict(re.findall(r"^location @error_(\w+) \{$(.*?)^\}$", errors, re.MULTILINE | re.DOTALL))
-    statuses = {400, 401, 403, 404, 405, 413, 414, 429, 500, 502, 503, 504}
-    assert locations.keys() == {f"{status}_{form}" for status in statuses for form in ("json", "html")}
-    for status in statuses:
-        assert re.search(rf"^error_page {status}[ \d]* @error_{status}_\$error_format;$", errors, re.MULTILINE)
-        found = re.search(rf"return {status} '(.*)\\n';", locations[f"{status}_json"])
+    locations = dict(re.findall(r"^location (\S+|= \S+) \{$(.*?)^\}$", errors, re.MULTILINE | re.DOTALL))
+    pages = re.findall(r"^error_page (\d+)(?: =(\d+))? (\S+)\$error_format;$", errors, re.MULTILINE)
+    assert len(locations) == 2 * len(pages)
+    for status, sent_as, page in pages:
+        # One that may be said before there is an address: nothing but a whole one can be gone to then.
+        named = page.startswith("@")
+        assert named is (int(status) not in {400, 405, 411, 414, 421, 494, 497, 501, 505})
+        as_object, as_page = (locations[f"{'' if named else '= '}{page}{form}"] for form in ("json", "html"))
+        found = re.search(rf"return {sent_as or status} '(.*)\\n';", as_object)
         assert found
         assert json.loads(found[1])["error"].keys() == {"message", "type", "param", "code"}
-        assert f"return {status} '<!doctype html>" in locations[f"{status}_html"]
-    assert "WWW-Authenticate 'Bearer" in locations["401_json"]
-    assert "Retry-After 5" in locations["502_json"]
+        assert f"return {sent_as or status} '<!doctype html>" in as_page
+        assert ("    internal;\n" in as_object) is not named
+    assert {status for status, _, _ in pages} > {"400", "401", "403", "404", "405", "413", "414", "429", "500", "502"}
+    assert ("494", "431") in {(status, sent_as) for status, sent_as, _ in pages}
+    assert "WWW-Authenticate 'Bearer" in locations["@error-401.json"]
+    assert "Retry-After 5" in locations["@error-502.json"]
 
 
 def test_fail2ban_reads_the_log_and_bans_from_both_ports(render: Render) -> None:
@@ -213,6 +219,49 @@ def test_fail2ban_reads_the_log_and_bans_from_both_ports(render: Render) -> None
         "protocol = tcp,udp",
     ):
         assert line in jail.splitlines()
+
+
+def clients_in(shared: str, variable: str) -> list[str]:
+    """Patterns of the clients for whom a map of $client_name has 1."""
+    found = re.search(rf"^map \$client_name \{variable} \{{$(.*?)^\}}$", shared, re.MULTILINE | re.DOTALL)
+    assert found
+    return re.findall(r'^    "(\S+)" 1;$', found[1], re.MULTILINE)
+
+
+def test_rights_are_those_of_the_exact_names(render: Render) -> None:
+    shared = render(
+        "nginx",
+        "whisper-services.conf.j2",
+        ansible_facts=TRIXIE,
+        nginx_basic_users=[{"name": "a.b", "hash": "", "admin": True}, {"name": "bob", "hash": ""}],
+        nginx_api_keys=[
+            {"name": "laptop", "key": "", "admin": True},
+            {"name": "phone", "key": "", "admin": False, "metrics": "no"},
+            {"name": "prometheus", "key": "", "metrics": True},
+        ],
+    )
+    assert clients_in(shared, "$administrator") == ["~^laptop$", "~^a\\.b$"]
+    assert clients_in(shared, "$may_read_metrics") == ["~^prometheus$"]
+
+
+def test_nobody_has_rights_that_were_not_given(render: Render) -> None:
+    users = [{"name": "alice", "hash": ""}]
+    shared = render("nginx", "whisper-services.conf.j2", ansible_facts=TRIXIE, nginx_basic_users=users)
+    assert clients_in(shared, "$administrator") == clients_in(shared, "$may_read_metrics") == []
+
+
+def test_all_servers_write_the_bounded_log(render: Render) -> None:
+    for template in ("whisper-services.conf.j2", "site.conf.j2"):
+        for server in server_blocks(render("nginx", template, item=SITE, ansible_facts=TRIXIE)):
+            assert "    include snippets/whisper-services-log.conf;\n" in server
+            assert "    include snippets/whisper-services-errors.conf;\n" in server
+    assert " if=$is_logged;\n" in render("nginx", "log.conf.j2")
+
+
+def test_our_rule_of_logrotate_is_read_before_debians(evaluate: Evaluate) -> None:
+    rule, _ = evaluate("nginx", "__nginx_log_files")
+    assert rule.startswith("/etc/logrotate.d/")
+    assert rule < "/etc/logrotate.d/nginx"
 
 
 def test_basic_auth_is_the_snippet_of_the_guide(render: Render) -> None:

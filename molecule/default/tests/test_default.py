@@ -98,7 +98,7 @@ def test_no_secret_shows(host: Host) -> None:
         "docker inspect": host.check_output("docker container inspect faster-whisper"),
         "processes": host.check_output("ps -eo args"),
     }
-    assert '"key":"molecule"' in shown["log of nginx"], "the request with the key is in the log, by the key's name"
+    assert '"key":"molecule-key"' in shown["log of nginx"], "the request with the key is in the log, by the key's name"
     assert [where for where, text in shown.items() if SECRET in text] == []
 
 

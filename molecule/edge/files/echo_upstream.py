@@ -1,6 +1,7 @@
 """Stands in for the autostart daemon: answers every request with what came of it, and writes it down.
 
 One line of JSON a request, in the file that is the only argument: method, target, version, headers, bytes of the body.
+/redirect?ADDRESS redirects to the address; every answer may be kept, as far as it is asked.
 """
 
 import json
@@ -33,7 +34,8 @@ class Echo(BaseHTTPRequestHandler):
     def _echo(self) -> None:
         request = {
             "method": self.command,
-            "target": self.path,
+            # As it came: `path` has no second slash at its beginning.
+            "target": self.requestline.split()[1],
             "version": self.request_version,
             "headers": list(self.headers.items()),
             "body_bytes": self._body_size(),
@@ -41,7 +43,12 @@ class Echo(BaseHTTPRequestHandler):
         line = json.dumps(request)
         with LOG.open("a") as log:
             log.write(line + "\n")
-        self.send_response(200)
+        redirect, _, address = self.path.partition("?")
+        self.send_response(307 if redirect == "/redirect" else 200)
+        if redirect == "/redirect":
+            self.send_header("Location", address)
+        if not redirect.startswith("/docs/assets/"):
+            self.send_header("Cache-Control", "public, max-age=60")
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(line)))
         self.end_headers()

@@ -39,6 +39,8 @@ def test_ansible_reads_the_host_and_its_secrets(tmp_path: Path) -> None:
     assert variables["ansible_host"] == "192.0.2.10"
     (user,) = variables["vault_nginx_basic_users"]
     (key,) = variables["vault_nginx_api_keys"]
+    assert key["name"] != user["name"]
+    assert (user["admin"], key["admin"]) == (True, True)
     assert re.fullmatch(r"[0-9a-f]{64}", key["key"])
     assert re.fullmatch(r"\$6\$(rounds=5000\$)?[A-Za-z0-9]{16}\$[A-Za-z0-9./]{86}", user["hash"])
 
