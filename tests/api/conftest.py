@@ -4,7 +4,7 @@ import json
 import os
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +17,14 @@ SPEECH = Path(__file__).parents[2] / ".cache/speech"
 
 @dataclass(frozen=True)
 class Demo:
-    """What .demo/env says."""
+    """What .demo/env says. ``key`` may administer, as ``user`` may; ``client_key`` may not."""
 
     url: str
     whisperx_url: str
     user: str
     password: str
     key: str
+    client_key: str
     ca_file: str
     container: str
 
@@ -49,6 +50,7 @@ def demo() -> Demo:
         user=os.environ["BASIC_USER"],
         password=os.environ["BASIC_PASSWORD"],
         key=os.environ["API_KEY"],
+        client_key=os.environ["CLIENT_KEY"],
         ca_file=os.environ["CA_FILE"],
         container=os.environ["VPS_CONTAINER"],
     )
@@ -74,6 +76,17 @@ def http(anonymous: httpx.Client, demo: Demo) -> httpx.Client:
     """A client with an API key."""
     anonymous.headers["Authorization"] = f"Bearer {demo.key}"
     return anonymous
+
+
+@pytest.fixture
+def on_the_server(demo: Demo) -> Callable[..., str]:
+    """Runs a command on the server, and returns what it prints."""
+
+    def run(*command: str) -> str:
+        docker = ["docker", "exec", demo.container, *command]
+        return subprocess.run(docker, capture_output=True, text=True, check=True).stdout
+
+    return run
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """Real speech through the public endpoint, with OpenAI's own client."""
 
+import json
 import re
 import statistics
 import subprocess
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -161,9 +163,10 @@ def test_a_model_that_is_not_here_is_not_fetched_for_strangers(http: httpx.Clien
     assert http.post("/v1/models/large-v3").status_code == 404
 
 
-def test_metrics_and_busy(http: httpx.Client) -> None:
+def test_metrics_and_busy(http: httpx.Client, on_the_server: Callable[..., str]) -> None:
     assert "whisper_request_seconds_bucket" in http.get("/metrics").text
-    assert http.get("/busy").json() == {"busy": 0, "requests": 0, "jobs": 0}
+    busy = json.loads(on_the_server("curl", "--silent", "--fail", "http://127.0.0.1:8001/busy"))
+    assert busy == {"busy": 0, "requests": 0, "jobs": 0}
 
 
 def test_models_are_listed_and_found_by_their_ids(client: OpenAI) -> None:

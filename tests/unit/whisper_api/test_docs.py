@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import re
 
 import httpx
@@ -15,6 +17,20 @@ def test_the_page_and_all_it_loads_come_from_here(http: httpx.Client) -> None:
         assert http.get(f"/{address}").status_code == 200
     assert "http" not in page.replace("http-equiv", "")
     assert '"validatorUrl": null' in page
+
+
+def test_the_page_runs_nothing_but_what_it_is_made_of(http: httpx.Client) -> None:
+    answer = http.get("/docs")
+    directives = dict(part.split(maxsplit=1) for part in answer.headers["content-security-policy"].split("; "))
+    assert directives["default-src"] == directives["frame-ancestors"] == "'none'"
+    assert "unsafe" not in str(directives)
+    assert "//" not in str(directives)
+    inline = re.findall(r"<script>(.*?)</script>", answer.text, re.DOTALL)
+    assert inline
+    for script in inline:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in directives["script-src"].split()
+    assert not re.search(r"<style|\sstyle=|\son\w+=", answer.text)
 
 
 def test_openapi_describes_errors_and_who_may_call(http: httpx.Client) -> None:
