@@ -46,7 +46,9 @@ def test_clients_are_told_of_http3_unless_it_is_behind_no_port(render: Render, p
 @pytest.mark.parametrize(("age", "expected"), [(63072000, True), (0, False)])
 def test_strict_transport_security_can_be_left_out(render: Render, age: int, expected: bool) -> None:
     headers = render("nginx", "headers.conf.j2", ansible_facts=TRIXIE, nginx_hsts_max_age=age)
-    assert (f'Strict-Transport-Security "max-age={age}"' in headers) is expected
+    shared = render("nginx", "whisper-services.conf.j2", ansible_facts=TRIXIE, nginx_hsts_max_age=age)
+    assert ("add_header Strict-Transport-Security $strict_transport_security always;" in headers) is expected
+    assert (f'    on      "max-age={age}";\n' in shared) is expected
 
 
 @pytest.mark.parametrize(

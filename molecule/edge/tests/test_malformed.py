@@ -140,6 +140,7 @@ def test_plain_http_gets_no_page_of_nginx_either(name: str, port: int, request_l
         connection.sendall(f"{request_line} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
         head, _, body = received(connection).partition(b"\r\n\r\n")
     assert re.match(rb"HTTP/1\.1 40[05] ", head), head
+    assert b"strict-transport-security" not in head.lower()
     error_of(body)
 
 
