@@ -211,6 +211,9 @@ CASES = [
         ["hardening_sysctls", "no container has a network"],
     ),
     Case(
+        "a trial that is too short", {"hardening_rollback_timeout": 9}, ["hardening_rollback_timeout", "at least 10 s"]
+    ),
+    Case(
         "a service whose address is none",
         {"portal_services": [{"name": "whisper", "title": "Whisper", "url": "http://whisper/docs"}]},
         ["'whisper' of portal_services", "https://", "'http://whisper/docs'"],
