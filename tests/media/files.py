@@ -45,6 +45,7 @@ class Track:
     holes: Sequence[Hole] = ()
     default: bool | None = None
     options: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 def write(
@@ -68,7 +69,9 @@ def write(
         if video and picture:
             packets += _video_packets(video, picture[0])
         if subtitles and subtitle_until:
-            packets.append(_subtitle_packet(subtitles, subtitle_until))
+            packets.append(
+                _subtitle_packet(subtitles, subtitle_until, b"\x00\x05words" if path.suffix == ".mp4" else b"words")
+            )
         output.mux(sorted(packets, key=_moment))
     return path
 
@@ -84,6 +87,7 @@ def _audio_stream(output: av.container.OutputContainer, track: Track) -> av.Audi
     stream = output.add_stream(track.codec, rate=rate, options={"strict": "experimental", **track.options})
     assert isinstance(stream, av.AudioStream)
     stream.layout = {1: "mono", 2: "stereo", 6: "5.1"}.get(len(track.sound), f"{len(track.sound)}c")
+    stream.metadata.update(track.tags)
     if track.default is not None:
         stream.disposition = av.stream.Disposition.default if track.default else av.stream.Disposition(0)
     return stream
@@ -96,13 +100,20 @@ def frames(sound: Sound, stream: av.AudioStream) -> Iterator[av.AudioFrame | Non
         format=stream.format, layout=layout, rate=stream.rate, frame_size=stream.codec_context.frame_size or 1024
     )
     step = SOUND_RATE // 2
-    for first in range(0, sound.shape[1], step):
-        part = np.ascontiguousarray(sound[:, first : first + step])
-        frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=layout)
-        frame.sample_rate = SOUND_RATE
-        yield from resampler.resample(frame)
-    yield from resampler.resample(None)
+    position = 0
+    for first in [*range(0, sound.shape[1], step), None]:
+        frame = None if first is None else _frame(sound[:, first : first + step], layout)
+        for resampled in resampler.resample(frame):
+            resampled.pts, resampled.time_base = position, Fraction(1, stream.rate)
+            position += resampled.samples
+            yield resampled
     yield None
+
+
+def _frame(sound: Sound, layout: str) -> av.AudioFrame:
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound), format="fltp", layout=layout)
+    frame.sample_rate = SOUND_RATE
+    return frame
 
 
 def _audio_packets(track: Track, stream: av.AudioStream) -> Iterator[Packet]:
@@ -138,8 +149,8 @@ def _video_packets(stream: av.VideoStream, seconds: float) -> Iterator[Packet]:
     yield from stream.encode(None)
 
 
-def _subtitle_packet(stream: av.stream.Stream, until: float) -> Packet:
-    packet = av.Packet(b"\x00\x05words" if stream.name == "mov_text" else b"words")
+def _subtitle_packet(stream: av.stream.Stream, until: float, content: bytes) -> Packet:
+    packet = av.Packet(content)
     packet.stream, packet.time_base = stream, _MILLISECOND
     packet.pts = packet.dts = 0
     packet.duration = round(until * 1000)
