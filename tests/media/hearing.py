@@ -54,7 +54,6 @@ class Heard:
 
 def hear(path: Path, max_seconds: float = LIMIT_SECONDS, track: int | None = None) -> Heard:
     """What `check` and then `decode`, as the servers call them, make of a file."""
-    chosen = {} if track is None else {"track": track}
-    audio.check(path, max_seconds, **chosen)
-    with audio.decode(path, max_seconds, **chosen) as recording:
+    audio.check(path, max_seconds, track)
+    with audio.decode(path, max_seconds, track) as recording:
         return Heard(recording.samples(0, recording.seconds))

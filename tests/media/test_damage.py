@@ -10,7 +10,7 @@ import pytest
 from tests.media import hand_made
 from tests.media.files import Track, shortened, tone, write
 from tests.media.hearing import hear
-from whisper_api.engine import AudioTooLong, NotAudio, UndecodableAudio
+from whisper_api.engine import AudioTooLong, NotAudio, UndecodableAudio, UnsupportedOption
 
 SECONDS = 8
 # Containers whose header or index states how much sound there is: suffix, codec and options.
@@ -49,7 +49,9 @@ SILENT = {
 
 
 def sound(codec: str) -> Track:
-    return Track(codec, tone(SECONDS), options={"b": "64000"} if codec == "wmav2" else {})
+    """FFmpeg's encoder of AMR takes other rates than 8 kHz, and writes nonsense."""
+    rate = 8000 if codec == "libopencore_amrnb" else None
+    return Track(codec, tone(SECONDS), rate=rate, options={"b": "64000"} if codec == "wmav2" else {})
 
 
 @pytest.mark.parametrize("kind", STATING)
@@ -64,7 +66,7 @@ def test_a_whole_file_is_taken(tmp_path: Path, kind: str) -> None:
 def test_a_file_that_was_cut_is_not_taken_for_whole(tmp_path: Path, kind: str, share: float) -> None:
     suffix, codec, options = STATING[kind]
     path = shortened(write(tmp_path / f"a.{suffix}", sound(codec), options=options), share)
-    with pytest.raises(UndecodableAudio, match=r"cut short: its header states 8\.\d s, it holds [2-7]\.\d s"):
+    with pytest.raises(UndecodableAudio, match=r"cut short: its header states 8\.\d s, it holds [1-7]\.\d s"):
         hear(path)
 
 
@@ -120,7 +122,7 @@ def damaged(path: Path, every: int, offset: int = 4000, length: int = 40) -> Pat
     """`length` bytes in `every` are random from `offset` on."""
     content = bytearray(path.read_bytes())
     noise = np.random.default_rng(5)
-    for start in range(offset, len(content) - length, every):
+    for start in range(offset, len(content) - every // 2, every):
         content[start : start + length] = noise.bytes(length)
     path.write_bytes(content)
     return path
@@ -166,10 +168,11 @@ def test_streams_without_progress(tmp_path: Path, kind: str) -> None:
 
 
 def test_two_hundred_tracks(tmp_path: Path) -> None:
-    """No player knows what to do with them."""
+    """Those beyond the hundredth are as good as not there."""
     path = write(tmp_path / "a.mkv", *[Track("libopus", tone(0.1))] * 200)
-    with pytest.raises((NotAudio, UndecodableAudio)):
-        hear(path)
+    assert hear(path).seconds == pytest.approx(0.1, abs=0.05)
+    with pytest.raises(UnsupportedOption, match="no track 150"):
+        hear(path, track=150)
 
 
 def test_forty_tracks(tmp_path: Path) -> None:
