@@ -32,8 +32,9 @@ def decoded(path: Path) -> str | None:
                 return f"{len(samples)} samples of a recording of {recording.seconds} s"
             if len(samples) and not abs(samples).max() <= 1:
                 return "samples above 1"
-    except DOCUMENTED:
-        return None
+    except DOCUMENTED as error:
+        # What the process of the decoder died of, or raised, is not what the file deserves: it must have been foreseen.
+        return f"the decoder failed: {error.__cause__!r}" if "its decoder failed" in str(error) else None
     except BaseException as error:
         return f"raised {error!r}"
     return None
