@@ -4,6 +4,7 @@ import os
 import random
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ TIME_LIMIT = 20.0
 LIMIT_SECONDS = 30.0
 _SIDE_BY_SIDE = 2
 _BATCH = 100
+_SETTLING = 1.0
 
 
 def decoded(path: Path) -> str | None:
@@ -54,15 +56,23 @@ def bounded(path: Path) -> str | None:
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a process has open: descriptors by what they point to, threads, child processes."""
+    """What a process has open: descriptors by what they point to, threads, processes that it or they started."""
 
     descriptors: list[str]
     threads: int
-    children: list[int]
+    processes: list[int]
 
     @classmethod
     def now(cls) -> "Holdings":
-        return cls(sorted(_descriptors()), threading.active_count(), sorted(_children()))
+        return cls(sorted(_descriptors()), threading.active_count(), sorted(_descendants(os.getpid())))
+
+    @classmethod
+    def settled(cls, expected: "Holdings") -> "Holdings":
+        """What is there once it is as expected, or has had time to: a process ends a little after its answer."""
+        until = time.monotonic() + _SETTLING
+        while (found := cls.now()) != expected and time.monotonic() < until:
+            time.sleep(0.05)
+        return found
 
 
 def _descriptors() -> Iterator[str]:
@@ -73,14 +83,18 @@ def _descriptors() -> Iterator[str]:
             continue
 
 
-def _children() -> Iterator[int]:
+def _descendants(ancestor: int) -> Iterator[int]:
+    children = defaultdict(list)
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             parent = stat.read_text(errors="replace").rpartition(")")[2].split()[1]
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if int(parent) == os.getpid():
-            yield int(stat.parent.name)
+        children[int(parent)].append(int(stat.parent.name))
+    generation = children[ancestor]
+    while generation:
+        yield from generation
+        generation = [child for process in generation for child in children[process]]
 
 
 def resident_bytes() -> int:
@@ -110,10 +124,11 @@ class Run:
     def go(self, count: int) -> None:
         """Decode `count` files; `faults` names each that did not end as documented, and batches that left something."""
         self._batch(range(min(_BATCH, count)))  # what is loaded once is loaded now
+        time.sleep(_SETTLING)
         with_nothing = Holdings.now()
         for first in range(0, count, _BATCH):
             self._batch(range(first, min(count, first + _BATCH)))
-            left = Holdings.now()
+            left = Holdings.settled(with_nothing)
             if left != with_nothing:
                 self.faults.append(f"files {first} to {first + _BATCH} left behind: {with_nothing} became {left}")
                 with_nothing = left

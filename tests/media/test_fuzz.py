@@ -8,12 +8,15 @@ import os
 import secrets
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 
+from tests.media import fuzz, lists
 from tests.media.fuzz import Run, bounded, resident_bytes
 from tests.media.seeds import write_seeds
+from whisper_api import audio
 
 COUNT = 2000
 CORPUS = Path(__file__).parent / "corpus"
@@ -23,8 +26,12 @@ MEMORY_BYTES = 50_000_000
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("seeds")
     corpus = [path for path in sorted(CORPUS.iterdir()) if path.suffix != ".md"]
-    return [*write_seeds(tmp_path_factory.mktemp("seeds")), *corpus]
+    texts = [folder / f"list-{number}.text" for number, _ in enumerate(lists.NAMING)]
+    for path, text in zip(texts, lists.NAMING.values(), strict=True):
+        path.write_text(text.format(target="/proc/self/fd/0"))
+    return [*write_seeds(folder), *corpus, *texts]
 
 
 def test_pyav_writes_many_containers_and_codecs(seeds: list[Path]) -> None:
@@ -34,6 +41,38 @@ def test_pyav_writes_many_containers_and_codecs(seeds: list[Path]) -> None:
 
 def test_seeds_are_decoded_as_documented(seeds: list[Path]) -> None:
     assert {path.name: fault for path in seeds if (fault := bounded(path))} == {}
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Run:
+    return Run([CORPUS / "dtx.amr", CORPUS / "hole.webm"], tmp_path, seed=1)
+
+
+def test_a_fault_is_found(small: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("not documented")
+
+    monkeypatch.setattr(audio, "decode", fail)
+    small.go(3)
+    assert any("ValueError" in fault for fault in small.faults)
+
+
+def test_a_file_that_blocks_is_found(small: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    unblock = threading.Event()
+    monkeypatch.setattr(audio, "check", lambda *_: unblock.wait())
+    monkeypatch.setattr(fuzz, "TIME_LIMIT", 0.1)
+    small.go(1)
+    unblock.set()
+    assert any("still decoding" in fault for fault in small.faults)
+
+
+def test_a_leak_is_found(small: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+    monkeypatch.setattr(audio, "check", lambda path, _: kept.append(path.open("rb")))
+    small.go(1)
+    assert any("left behind" in fault for fault in small.faults)
+    for file in kept:
+        file.close()
 
 
 def test_mutated_files(seeds: list[Path]) -> None:
