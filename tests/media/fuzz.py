@@ -56,15 +56,18 @@ def bounded(path: Path) -> str | None:
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a process has open: descriptors by what they point to, threads, processes that it or they started."""
+    """What a process has open: descriptors by what they point to, threads, and how many processes descend from it.
+
+    One of these waits for the next file, another one for each file.
+    """
 
     descriptors: list[str]
     threads: int
-    processes: list[int]
+    processes: int
 
     @classmethod
     def now(cls) -> "Holdings":
-        return cls(sorted(_descriptors()), threading.active_count(), sorted(_descendants(os.getpid())))
+        return cls(sorted(_descriptors()), threading.active_count(), sum(1 for _ in _descendants(os.getpid())))
 
     @classmethod
     def settled(cls, expected: "Holdings") -> "Holdings":
