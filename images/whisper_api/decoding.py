@@ -15,7 +15,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.stream import Discard, Disposition
 
 from whisper_api.engine import NotAudio, UndecodableAudio, UnsupportedOption
-from whisper_api.file_parts import FileView, Part, parts_of, stated_mp3_frames, stated_wav_share
+from whisper_api.file_parts import FileView, Part, parts_of, stated_asf_seconds, stated_mp3_frames, stated_wav_share
 from whisper_api.mono_sound import MonoSound, refuse_implausible, refuse_longer
 
 # Of FFmpeg's 370 formats those that are recordings. Among the others are lists of files, playlists with addresses,
@@ -55,6 +55,7 @@ _MOST_DAMAGED = 0.25
 _FEW_PACKETS = 2
 _MOST_PACKETS_WITHOUT_SOUND = 5000
 _MOST_DAMAGED_PLACES = 100
+_MOST_STREAMS = 100
 
 _NOT_AUDIO = "The file is not audio of a known format, or not whole. Send mp3, wav, m4a, flac, ogg or webm."
 _NO_SOUND = "The file holds no audio."
@@ -77,7 +78,7 @@ _OPTIONS = {
     "codec_whitelist": ",".join(_audio_decoders()),
     # The file is open already. An empty list would mean all protocols.
     "protocol_whitelist": "none",
-    "max_streams": "100",
+    "max_streams": str(_MOST_STREAMS),
 }
 
 
@@ -191,6 +192,9 @@ def _opened(part: Part) -> "Iterator[av.container.InputContainer]":
     with container:
         if not container.streams.audio:
             raise NotAudio(_NO_SOUND)
+        if len(container.streams) >= _MOST_STREAMS:
+            # FFmpeg reads no further, and raises nothing.
+            raise UndecodableAudio(f"The file has {_MOST_STREAMS} tracks or more. Export the sound alone.")
         yield container
 
 
@@ -225,7 +229,7 @@ def _frames(container: "av.container.InputContainer", stream: AudioStream) -> Ge
         if other is not stream:
             other.discard = Discard.all
     decoder = _decoder(stream)
-    packets = damaged = since_sound = 0
+    packets = damaged = since_sound = decoded = 0
     for packet in _packets(container, stream):
         packets += 1
         since_sound += 1
@@ -236,12 +240,13 @@ def _frames(container: "av.container.InputContainer", stream: AudioStream) -> Ge
             raise
         except av.error.FFmpegError:
             damaged += 1
+        decoded += len(frames)
         if frames:
             since_sound = 0
         elif since_sound > _MOST_PACKETS_WITHOUT_SOUND:
             raise UndecodableAudio(f"{_DAMAGED} {since_sound} packets in a row hold no sound.")
         yield from frames
-    if damaged > max(_FEW_PACKETS, _MOST_DAMAGED * packets):
+    if damaged > (max(_FEW_PACKETS, _MOST_DAMAGED * packets) if decoded else 0):
         raise UndecodableAudio(f"{_DAMAGED} {damaged} of its {packets} packets cannot be decoded.")
 
 
@@ -304,6 +309,8 @@ def _stated_end(part: Part, container: "av.container.InputContainer", stream: Au
         return None if share is None else seconds * share
     if name in _STATING_FRAMES and stream.frames and stream.time_base is not None:
         return float(stream.frames * stream.time_base)
+    if name == "asf":
+        return stated_asf_seconds(part.view)
     if name == "mp3":
         frames = stated_mp3_frames(part.view)
         return None if frames is None else frames * _mp3_frame_seconds(stream.codec_context.sample_rate)

@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 _OGG_HEADER = struct.Struct("<4sBBqIIIB")
 _OGG_FIRST_PAGE = 0x02
 
+_ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+# GUID, size, file, its size, date, packets, play duration and send duration in 100 ns, preroll in ms, flags.
+_ASF_PROPERTIES = struct.Struct("<16sQ16sQQQQQQI")
+
 _CHUNK = struct.Struct("<4sI")
 # Programs that write WAV into a pipe do not know its size and write a number near one of these two limits instead.
 _UNKNOWN_SIZE = 0x7FF00000
@@ -109,6 +113,22 @@ def stated_mp3_frames(file: FileView) -> int | None:
             _, flags, frames = struct.unpack(">4sII", frame[position : position + 12])
             return frames if flags & 1 and frames else None
     return None
+
+
+def stated_asf_seconds(file: FileView) -> float | None:
+    """The length by the header of an ASF file (WMA), in seconds, None where it states none.
+
+    FFmpeg reads what is there and forgets it. Source: Microsoft's ASF specification, 3.2, File Properties Object.
+    """
+    header = file.at(0, 16 * 1024)
+    position = header.find(_ASF_FILE_PROPERTIES)
+    content = header[position : position + _ASF_PROPERTIES.size]
+    if position < 0 or len(content) < _ASF_PROPERTIES.size:
+        return None
+    _, _, _, _, _, _, play, _, preroll, flags = _ASF_PROPERTIES.unpack(content)
+    is_broadcast = flags & 1
+    seconds = float(play / 1e7 - preroll / 1e3)
+    return None if is_broadcast or seconds <= 0 else seconds
 
 
 def _split(file: FileView, starts: list[int]) -> Iterator[FileView]:

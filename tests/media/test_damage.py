@@ -26,16 +26,16 @@ STATING: dict[str, tuple[str, str, dict[str, str]]] = {
     "aiff": ("aiff", "pcm_s16be", {}),
     "caf": ("caf", "pcm_s16be", {}),
     "au": ("au", "pcm_s16be", {}),
-    "w64": ("w64", "pcm_s16le", {}),
     "asf": ("asf", "wmav2", {}),
     "avi": ("avi", "mp2", {}),
     "tta": ("tta", "tta", {}),
     "wv": ("wv", "wavpack", {}),
-    "voc": ("voc", "pcm_s16le", {}),
     "mkv, ac3": ("mkv", "ac3", {}),
 }
-# Those that state nothing.
+# Those that state nothing, or nothing that FFmpeg tells: it takes the file's size for that of a cut W64 or VOC.
 SILENT = {
+    "w64": "pcm_s16le",
+    "voc": "pcm_s16le",
     "ogg": "libopus",
     "aac": "aac",
     "ts": "aac",
