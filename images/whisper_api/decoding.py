@@ -231,7 +231,8 @@ def _frames(container: "av.container.InputContainer", stream: AudioStream) -> Ge
     decoder = _decoder(stream)
     packets = damaged = since_sound = decoded = 0
     for packet in _packets(container, stream):
-        packets += 1
+        # The last one is empty: it asks for what the decoder still has.
+        packets += packet.size > 0
         since_sound += 1
         frames: list[AudioFrame] = []
         try:
@@ -246,7 +247,9 @@ def _frames(container: "av.container.InputContainer", stream: AudioStream) -> Ge
         elif since_sound > _MOST_PACKETS_WITHOUT_SOUND:
             raise UndecodableAudio(f"{_DAMAGED} {since_sound} packets in a row hold no sound.")
         yield from frames
-    if damaged > (max(_FEW_PACKETS, _MOST_DAMAGED * packets) if decoded else 0):
+    if packets and not decoded:
+        raise UndecodableAudio(f"{_DAMAGED} None of its {packets} packets holds sound.")
+    if damaged > max(_FEW_PACKETS, _MOST_DAMAGED * packets):
         raise UndecodableAudio(f"{_DAMAGED} {damaged} of its {packets} packets cannot be decoded.")
 
 

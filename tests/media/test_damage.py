@@ -174,10 +174,10 @@ def test_two_hundred_tracks(tmp_path: Path) -> None:
         hear(path)
 
 
-@pytest.mark.parametrize(("suffix", "codec"), [("mkv", "tta"), ("mkv", "wavpack"), ("tta", "tta"), ("wv", "wavpack")])
-def test_a_recording_of_which_nothing_is_left(tmp_path: Path, suffix: str, codec: str) -> None:
+@pytest.mark.parametrize("suffix", ["mkv", "tta"])
+def test_a_recording_of_which_nothing_is_left(tmp_path: Path, suffix: str) -> None:
     """It has one or two packets, and few damaged packets are skipped as a rule."""
-    path = write(tmp_path / f"a.{suffix}", Track(codec, tone(1), rate=16_000))
+    path = write(tmp_path / f"a.{suffix}", Track("tta", tone(1), rate=16_000))
     path = damaged(path, every=1500, offset=1000, length=500)
     with pytest.raises((NotAudio, UndecodableAudio)):
         hear(path)
