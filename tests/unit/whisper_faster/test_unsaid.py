@@ -31,8 +31,9 @@ def engine(hub: Path) -> FasterWhisperEngine:
     return FasterWhisperEngine(Settings(model=BASE))
 
 
-def text(engine: FasterWhisperEngine, path: Path, **options: Any) -> str:
-    return inference.transcribe(engine, path, Options(model=BASE, language="en", **options), 1000, lambda *_: None).text
+def text(engine: FasterWhisperEngine, path: Path, language: str = "en", **options: Any) -> str:
+    given = Options(model=BASE, language=language, **options)
+    return inference.transcribe(engine, path, given, 1000, lambda *_: None).text
 
 
 @pytest.mark.parametrize("batch_size", [None, 4])
