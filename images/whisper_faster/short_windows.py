@@ -43,10 +43,11 @@ _STEP_FRAMES = FRAMES_PER_SECOND
 _HIGHEST_COMPRESSION_RATIO = 2.4
 _LOWEST_LOG_PROBABILITY = -0.7
 
-# Above this probability that nobody speaks, measured without hints, a text that there is doubt about is dropped. In 33
-# recordings it is 0.27 at most, and 0.4 with noise or applause that is louder than the speech by 5 dB; in noise,
-# applause, music and most laughter alone it is above 0.4.
-_NO_SPEECH = 0.4
+# The reference implementation's threshold for the probability that nobody speaks, above which a guess is dropped; and
+# that above which a text is dropped if the sound does not support it. Measured without hints it was 0.43 at most in
+# speech, also with noise that is louder by 5 dB; in noise, applause, music and most laughter it was above 0.4.
+_NO_SPEECH = 0.6
+_PERHAPS_NO_SPEECH = 0.4
 # Mean logarithm of the probabilities of a text's tokens for a decoder that has read no hints. Of prompts that were said
 # it is above -1 in clear speech, of those that were not it is mostly below -2.
 _LOWEST_SUPPORT = -1.0
@@ -143,12 +144,15 @@ class ShortWindowModel(WhisperModel):
         if len(prompt) == len(tokenizer.sot_sequence):
             return decoded
         tokens = decoded[0].sequences_ids[0]
-        is_sure = _is_sure(decoded, options.temperatures[0])
-        if is_sure and not self.may_be_copied(tokens, prompt, tokenizer):
+        is_guess = decoded[1] < _LOWEST_LOG_PROBABILITY or decoded[2] > options.temperatures[0]
+        if not is_guess and not self.may_be_copied(tokens, prompt, tokenizer):
             return decoded
-        if self._no_speech_probability(encoder_output, tokenizer) <= _NO_SPEECH:
-            return decoded
-        return decoded if is_sure and self._is_supported(encoder_output, tokens, tokenizer) else _NOTHING
+        silence = self._no_speech_probability(encoder_output, tokenizer)
+        if silence > _NO_SPEECH and is_guess:
+            return _NOTHING
+        if silence > _PERHAPS_NO_SPEECH and not self._is_supported(encoder_output, tokens, tokenizer):
+            return _NOTHING
+        return decoded
 
     def _no_speech_probability(self, encoder_output: StorageView, tokenizer: Tokenizer) -> float:
         start = tokenizer.sot_sequence
@@ -202,13 +206,6 @@ class _NoSpeech:
 
 
 _NOTHING: Decoded = (_NoSpeech(), -math.inf, 0.0, 0.0)
-
-
-def _is_sure(decoded: Decoded, first_temperature: float) -> bool:
-    """Whether the decoder was sure of a text at the first temperature."""
-    _, log_probability, temperature, compression_ratio = decoded
-    is_guess = log_probability < _LOWEST_LOG_PROBABILITY or temperature > first_temperature
-    return not is_guess and compression_ratio <= _HIGHEST_COMPRESSION_RATIO
 
 
 def plausible(
