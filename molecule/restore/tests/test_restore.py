@@ -4,6 +4,7 @@ import os
 import secrets
 import subprocess
 import tarfile
+import tempfile
 import time
 from io import BytesIO
 from pathlib import Path
@@ -78,8 +79,11 @@ def archives() -> list[Path]:
 
 
 def openpgp(stdin: bytes, passphrase: str, *arguments: str) -> bytes:
-    command = ["gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", passphrase, *arguments]
-    return subprocess.run(command, input=stdin, check=True, capture_output=True).stdout
+    options = ["--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", passphrase]
+    # Its agent ends with the folder.
+    with tempfile.TemporaryDirectory() as keyring:
+        command = ["gpg", "--homedir", keyring, *options, *arguments]
+        return subprocess.run(command, input=stdin, check=True, capture_output=True).stdout
 
 
 def contents(archive: Path, passphrase: str) -> dict[str, bytes]:
