@@ -42,6 +42,7 @@ _STEP_FRAMES = FRAMES_PER_SECOND
 # the reference's value, -1, three more of 33 recordings were understood worse than in whole windows.
 _HIGHEST_COMPRESSION_RATIO = 2.4
 _LOWEST_LOG_PROBABILITY = -0.7
+_REFERENCE_LOG_PROBABILITY = -1.0
 
 # The reference implementation's threshold for the probability that nobody speaks, above which a guess is dropped; and
 # that above which a text is dropped if the sound does not support it. Measured without hints it was 0.43 at most in
@@ -143,14 +144,21 @@ class ShortWindowModel(WhisperModel):
         decoded = self._decoded(encoder_output, prompt, tokenizer, options)
         if len(prompt) == len(tokenizer.sot_sequence):
             return decoded
-        tokens = decoded[0].sequences_ids[0]
         is_guess = decoded[1] < _LOWEST_LOG_PROBABILITY or decoded[2] > options.temperatures[0]
-        if not is_guess and not self.may_be_copied(tokens, prompt, tokenizer):
+        tokens = decoded[0].sequences_ids[0]
+        is_copied = self.may_be_copied(tokens, prompt, tokenizer)
+        if not is_guess and not is_copied and _reliability(decoded)[0]:
             return decoded
         silence = self._no_speech_probability(encoder_output, tokenizer)
         if silence > _NO_SPEECH and is_guess:
             return _NOTHING
-        if silence > _PERHAPS_NO_SPEECH and not self._is_supported(encoder_output, tokens, tokenizer):
+        if not _reliability(decoded)[0] or (is_copied and not self._is_supported(encoder_output, decoded, tokenizer)):
+            # With long hints the decoder may repeat itself or them, or guess, at every temperature.
+            without = self._decoded(encoder_output, list(tokenizer.sot_sequence), tokenizer, options)
+            # A text that was heard differs from its hints by a letter or two.
+            is_verbatim = hints.letters(tokenizer.decode(tokens)) in hints.letters(tokenizer.decode(prompt))
+            decoded = without if is_verbatim else max(decoded, without, key=_reliability)
+        if silence > _PERHAPS_NO_SPEECH and not self._is_supported(encoder_output, decoded, tokenizer):
             return _NOTHING
         return decoded
 
@@ -161,9 +169,9 @@ class ShortWindowModel(WhisperModel):
         )
         return float(result.no_speech_prob)
 
-    def _is_supported(self, encoder_output: StorageView, tokens: list[int], tokenizer: Tokenizer) -> bool:
-        """Whether a text is what the sound lets expect that nobody has read before."""
-        said = [token for token in tokens if token < tokenizer.eot]
+    def _is_supported(self, encoder_output: StorageView, decoded: Decoded, tokenizer: Tokenizer) -> bool:
+        """Whether a text is probable for a decoder that has read no hints."""
+        said = [token for token in decoded[0].sequences_ids[0] if token < tokenizer.eot]
         if not hints.letters(tokenizer.decode(said)):
             return False
         frames = 2 * encoder_output.shape[1]
@@ -206,6 +214,13 @@ class _NoSpeech:
 
 
 _NOTHING: Decoded = (_NoSpeech(), -math.inf, 0.0, 0.0)
+
+
+def _reliability(decoded: Decoded) -> tuple[bool, float]:
+    """Whether a text is one that the reference implementation would not decode again, and its log probability."""
+    _, log_probability, _, compression_ratio = decoded
+    is_kept = compression_ratio <= _HIGHEST_COMPRESSION_RATIO and log_probability >= _REFERENCE_LOG_PROBABILITY
+    return is_kept, log_probability
 
 
 def plausible(

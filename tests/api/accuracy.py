@@ -26,15 +26,17 @@ def word_error_rate(reference: str, hypothesis: str) -> float:
     return float(jiwer.wer(reference, hypothesis, reference_transform=normalise, hypothesis_transform=normalise))
 
 
-def errors(reference: str, hypothesis: str, language: str, name: str = "") -> tuple[float, int]:
+def errors(
+    reference: str, hypothesis: str, language: str, name: str = "", *, letters: bool = False
+) -> tuple[float, int]:
     """Words, or characters where words are not separated, that are wrong, and how many there are to be heard.
 
-    `name` is the recording's file: counting may be written in words or digits.
+    `name` is the recording's file: counting may be written in words or digits. `letters` counts characters anyway.
     """
     references = [reference]
     if PurePath(name).stem in _COUNTING:
         references.append("1 2 3 4 5 6 7 8 9 10")
-    if language in _WITHOUT_SPACES:
+    if letters or language in _WITHOUT_SPACES:
         references, (hypothesis,) = (
             [" ".join(re.sub(r"\W", "", text)) for text in texts] for texts in (references, [hypothesis])
         )

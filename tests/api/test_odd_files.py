@@ -16,7 +16,7 @@ import pytest
 from tests.api.conftest import SPEECH, Demo
 
 CORPUS = Path(__file__).parents[1] / "media/corpus"
-CLIP = SPEECH / "librivox/sense_and_sensibility_01_austen_64kb-0880.wav"
+CLIP = SPEECH / "librivox/sense_and_sensibility_01_austen_64kb-0870.wav"
 
 Segments = list[dict[str, Any]]
 Transcribe = Callable[..., tuple[int, dict[str, Any]]]
@@ -54,7 +54,8 @@ def test_recordings_that_players_play_are_transcribed(transcribe: Transcribe, na
         return
     heard = words(segments)
     # The clip is "And Mr. John Dashwood had then leisure to consider how much there might be prudently in his power …"
-    assert "leisure to consider" in heard
+    # Three seconds of it are in one of the files.
+    assert ("leisure to" if name == "header-of-first-chunk.wav" else "leisure to consider") in heard
     if name.startswith(("chained", "channels", "rate")):
         assert heard.count("leisure to consider") == 2, "both halves"
         assert segments[-1]["end"] > 11

@@ -3,11 +3,11 @@
 import re
 import ssl
 import time
-import wave
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+import av
 import httpx
 import numpy as np
 import pytest
@@ -47,9 +47,11 @@ def languages() -> bytes:
     """Nine languages, two clips each, with a second between them."""
     samples: list[Any] = []
     for path in sorted((SPEECH / "audioeval").glob("*/*.wav")):
-        with wave.open(str(path)) as file:
-            assert (file.getframerate(), file.getnchannels()) == (sounds.RATE, 1)
-            samples += [np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32768, np.zeros(sounds.RATE)]
+        with av.open(str(path)) as file:
+            resampler = av.AudioResampler(format="flt", layout="mono", rate=sounds.RATE)
+            frames = [part for frame in file.decode(audio=0) for part in resampler.resample(frame)]
+            samples += [part.to_ndarray()[0] for part in [*frames, *resampler.resample(None)]]
+        samples.append(np.zeros(sounds.RATE))
     return sounds.wav(np.concatenate(samples))
 
 

@@ -21,6 +21,9 @@ pytestmark = pytest.mark.model
 MOST_POINTS = 0.3
 MOST_POINTS_OF_ONE = 5.0
 MOST_WORDS_OF_ONE = 1.0
+# With fewer words the letters of one recording are compared too, without regard to spaces: a word that is written in
+# two, which depends on the processor's arithmetic, would be two or three wrong words of seven.
+FEW_WORDS = 20
 # An output that never ends has several times the words.
 RUN_AWAY = 2.0
 
@@ -37,7 +40,8 @@ _GUARDED = {
     "librivox/sense_and_sensibility_01_austen_64kb-0880.wav",
 }
 
-Heard = dict[str, tuple[str, float, int]]
+# Text, wrong words and words to be heard; the share of its letters that is wrong.
+Heard = dict[str, tuple[str, float, int, float]]
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +63,15 @@ def recordings(speech: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFa
 
 
 def heard(recordings: list[dict[str, Any]], **settings: Any) -> Heard:
-    """Text, wrong words and words to be heard of each recording."""
+    """How each recording is understood."""
     engine = FasterWhisperEngine(Settings(model=BASE, **settings))
     found = {}
     for recording in recordings:
         options = Options(model=BASE, language=recording["language"])
         text = inference.transcribe(engine, recording["path"], options, 1000, lambda *_: None).text
-        found[recording["file"]] = (text, *errors(recording["text"], text, recording["language"], recording["file"]))
+        told = (recording["text"], text, recording["language"], recording["file"])
+        wrong, letters = errors(*told, letters=True)
+        found[recording["file"]] = (text, *errors(*told), wrong / letters)
     return found
 
 
@@ -81,19 +87,22 @@ def guarded(recordings: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def misheard(whole: Heard, short: Heard) -> list[str]:
     """The recordings that are understood worse than one may be."""
-    return [
-        f"{file}: {whole[file][1]:.1f} -> {wrong:.1f} of {words} words wrong: {text}"
-        for file, (text, wrong, words) in short.items()
-        if wrong - whole[file][1] > max(MOST_WORDS_OF_ONE, words * MOST_POINTS_OF_ONE / 100)
-    ]
+    worse = []
+    for file, (text, wrong, words, share) in short.items():
+        more = wrong - whole[file][1]
+        if words < FEW_WORDS:
+            more = min(more, words * (share - whole[file][3]))
+        if more > max(MOST_WORDS_OF_ONE, words * MOST_POINTS_OF_ONE / 100):
+            worse.append(f"{file}: {whole[file][1]:.1f} -> {wrong:.1f} of {words} words wrong, {more:.1f} more: {text}")
+    return worse
 
 
 def percent_wrong(heard: Heard) -> float:
-    return 100 * sum(wrong for _, wrong, _ in heard.values()) / sum(words for _, _, words in heard.values())
+    return 100 * sum(wrong for _, wrong, _, _ in heard.values()) / sum(words for _, _, words, _ in heard.values())
 
 
 def runs_away(short: Heard) -> list[str]:
-    return [file for file, (_, wrong, words) in short.items() if wrong > RUN_AWAY * words + 2]
+    return [file for file, (_, wrong, words, _) in short.items() if wrong > RUN_AWAY * words + 2]
 
 
 @pytest.mark.parametrize("encoder", ["ctranslate2", "auto"])
@@ -102,7 +111,7 @@ def test_no_more_is_misheard_than_with_whole_windows(
 ) -> None:
     short = heard(recordings, encoder=encoder)
     assert not misheard(whole, short)
-    assert percent_wrong(short) - percent_wrong(whole) <= MOST_POINTS
+    assert percent_wrong(short) <= percent_wrong(whole) + MOST_POINTS
     assert not runs_away(short)
 
 
