@@ -37,8 +37,7 @@ def languages(speech: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFac
     return path
 
 
-@pytest.mark.parametrize("word_timestamps", [False, True])
-@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize(("batch_size", "word_timestamps"), [(1, False), (4, True)])
 def test_times_rise_and_end_with_the_recording(
     engine: FasterWhisperEngine, languages: Path, batch_size: int, word_timestamps: bool
 ) -> None:
