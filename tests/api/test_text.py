@@ -114,7 +114,7 @@ def test_a_prompt_that_is_said_is_the_text(server: httpx.Client, recordings: lis
     assert wrong <= 0.35 * words, text
 
 
-@pytest.mark.parametrize(("response_format", "batch_size"), [("srt", "0"), ("vtt", "1")])
+@pytest.mark.parametrize(("response_format", "batch_size"), [("srt", "4"), ("vtt", "1")])
 def test_cues_follow_one_another(server: httpx.Client, languages: bytes, response_format: str, batch_size: str) -> None:
     text = transcribe(server, languages, response_format=response_format, batch_size=batch_size).text
     clocks = [(int(h) * 60 + int(m)) * 60 + int(s) + int(ms) / 1000 for h, m, s, ms in CLOCK.findall(text)]
