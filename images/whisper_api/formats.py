@@ -269,7 +269,7 @@ def _voiced(segment: Segment) -> str:
 
 
 def _cues(transcript: Transcript, decimal_mark: str, text: Callable[[Segment], str]) -> Iterator[str]:
-    """Cues one after the other, for players show one at a time, also where speakers talk at once."""
+    """Cues in sequence, also where speakers talk at once: players show one at a time."""
     times = apart((segment.start, segment.end) for segment in transcript.segments)
     for segment, moments in zip(transcript.segments, times, strict=True):
         start, end = (_clock(moment, decimal_mark) for moment in moments)

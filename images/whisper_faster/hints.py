@@ -87,7 +87,7 @@ def letters(text: str) -> str:
 
 
 def _fitting_terms(tokenizer: Tokenizer, hotwords: str, count: int) -> str:
-    """The hot words in `count` tokens; of more, the terms that fit, one after the other."""
+    """The hot words, or as many of their terms, in their order, as fit into `count` tokens."""
     if len(encoded(tokenizer, hotwords)) <= count:
         return hotwords
     terms = [term for term in _SEPARATORS.split(hotwords.strip()) if term]
