@@ -75,7 +75,7 @@ async def answer(request: Request, form: Form, prefer_async: bool, caller: str |
     try:
         return await _answer(request, form, upload, prefer_async, caller)
     except BaseException:
-        # Not closed: work whose client left may still open it.
+        # Not closed: work may still open it after the client disconnected.
         upload.discard()
         raise
 

@@ -15,7 +15,7 @@ _POSITIONS = 448
 _TEXT_TOKENS = 224
 
 # Between two terms of a list; a list without them has a space there.
-_SEPARATORS = re.compile(r"\s*[,;\n、，；]\s*")  # noqa: RUF001
+_SEPARATORS = re.compile(r"\s*[,;\n、，；]\s*")  # noqa: RUF001 - full-width marks are meant
 
 # Characters in a row that two texts have in common, when one is a copy of the other.
 _RUN = 5

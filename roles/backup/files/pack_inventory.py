@@ -24,7 +24,7 @@ NAME = "inventory"
 
 # What a file or folder of variables may be called besides its host or group.
 EXTENSIONS = ("", ".yml", ".yaml", ".json")
-VAULT_PASSWORD = ".vault-password"  # noqa: S105
+VAULT_PASSWORD = ".vault-password"  # noqa: S105 - the name of a file
 # Ansible's own notes, in which file it found the host.
 NOTES = ("inventory_dir", "inventory_file")
 
