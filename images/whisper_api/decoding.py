@@ -312,13 +312,13 @@ def _stated_end(part: Part, container: "av.container.InputContainer", stream: Au
         return None if share is None else seconds * share
     if name in _STATING_FRAMES and stream.frames and stream.time_base is not None:
         return float(stream.frames * stream.time_base)
+    # Pictures and subtitles may last longer than the sound.
+    alone = len(container.streams) == 1
     if name == "asf":
-        return stated_asf_seconds(part.view)
+        return stated_asf_seconds(part.view) if alone else None
     if name == "mp3":
         frames = stated_mp3_frames(part.view)
         return None if frames is None else frames * _mp3_frame_seconds(stream.codec_context.sample_rate)
-    # Pictures and subtitles may last longer than the sound.
-    alone = len(container.streams) == 1
     return seconds if name in _STATING_LENGTH or (name == "matroska,webm" and alone) else None
 
 
