@@ -262,6 +262,10 @@ def _packets(container: "av.container.InputContainer", stream: AudioStream) -> "
             raise
         except av.error.FFmpegError:
             continue
+        except IndexError:
+            # PyAV flushes all streams at the end, and knows none that a damaged file begins on the way: ours, which
+            # comes before those, has had its last packet.
+            return
         return
     raise UndecodableAudio(_DAMAGED)
 

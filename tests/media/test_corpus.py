@@ -106,3 +106,10 @@ def test_a_wav_whose_header_is_that_of_its_first_chunk() -> None:
 def test_a_rate_of_one_hertz_is_refused() -> None:
     with pytest.raises((NotAudio, UndecodableAudio)):
         hear(CORPUS / "rate-1hz.flac")
+
+
+def test_a_stream_that_begins_on_the_way() -> None:
+    """Damage makes a second stream of some packets: PyAV does not know it when it flushes all streams at the end."""
+    heard = hear(CORPUS / "stream-begins-later.ts")
+    assert heard.seconds == pytest.approx(0.34, abs=0.02)
+    assert heard.rms(0, 0.3) > 0.1
