@@ -23,7 +23,7 @@ help: ## List the targets
 ## The demo
 
 .PHONY: demo demo-down
-demo: tools ## Deploy to a container that stands in for a VPS, and print a transcript
+demo: ## Deploy to a container that stands in for a VPS, and print a transcript
 	demo/up
 
 demo-down: ## Remove every trace of the demo
