@@ -1,0 +1,19 @@
+#!/bin/sh
+# Answers what the checks before a deployment ask of a host, a fact a line: sockets, ports of sshd, free space, files that exist.
+set -eu
+export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
+
+listeners=$(ss --no-header --listening --tcp --udp --numeric --processes)
+printf '%s\n' "$listeners" | sed 's/^/listener /'
+
+# No sshd, or one that does not run: nothing to lock anybody out of.
+if settings=$(sshd -T 2>/dev/null); then
+  printf '%s\n' "$settings" | sed -n 's/^port /sshd_port /p'
+fi
+
+free=$(df --block-size=1M --output=avail /var/lib)
+printf '%s\n' "$free" | sed -n '$s/^ */free_mib /p'
+
+for file in "$@"; do
+  if [ -e "$file" ]; then printf 'file %s\n' "$file"; fi
+done
