@@ -4,7 +4,6 @@ All cases are hosts of one run of the role's `validate`, on this machine: it nei
 """
 
 import json
-import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-ROOT = Path(__file__).parents[2]
+from tests.preflight.runs import Report, play
+
 NAME = "whisper.example.com"
 PLAYBOOK = """
 - hosts: all
@@ -135,46 +135,34 @@ def certificate(key: ec.EllipticCurvePrivateKey, name: str, left: timedelta) -> 
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-@dataclass(frozen=True)
-class Validation:
-    """Host → what was said of it, FOLDER in place of the folder of the files; and all that was printed."""
-
-    refusals: Mapping[str, str]
-    printed: str
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the files that variables name."""
+    folder = tmp_path_factory.mktemp("certificates")
+    write_files(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def validation(tmp_path_factory: pytest.TempPathFactory) -> Validation:
-    folder = tmp_path_factory.mktemp("certificates")
-    write_files(folder)
+def report(folder: Path) -> Report:
     hosts = {
         name: {"certificates_names": [NAME]} | json.loads(json.dumps(case.variables).replace("FOLDER", str(folder)))
         for name, case in CASES.items()
     }
-    inventory = {"all": {"hosts": hosts, "vars": {"ansible_connection": "local"}}}
-    (folder / "hosts.json").write_text(json.dumps(inventory))
-    (folder / "validate.yml").write_text(PLAYBOOK)
-    command = ["ansible-playbook", "--inventory", str(folder / "hosts.json"), str(folder / "validate.yml")]
-    command += ["--vault-password-file", str(folder / "password"), "--forks", "4"]
-    environment = os.environ | {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
-    refusals: dict[str, str] = {}
-    for task in json.loads(done.stdout)["plays"][0]["tasks"]:
-        for host, result in task["hosts"].items():
-            if result.get("failed"):
-                messages = [result["msg"], *(item["msg"] for item in result.get("results", []) if item.get("failed"))]
-                refusals[host] = " ".join(" ".join(messages).split()).replace(str(folder), "FOLDER")
-    return Validation(refusals, done.stdout + done.stderr)
+    inventory = folder / "hosts.json"
+    inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": {"ansible_connection": "local"}}}))
+    playbook = folder / "validate.yml"
+    playbook.write_text(PLAYBOOK)
+    return play(playbook, inventory, "--vault-password-file", str(folder / "password"), "--forks", "4")
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_refusals(validation: Validation, name: str) -> None:
-    words = CASES[name].words
-    refusal = validation.refusals.get(name, "")
-    assert bool(words) == bool(refusal), refusal
-    assert [word for word in words if word not in refusal] == [], refusal
+def test_refusals(report: Report, folder: Path, name: str) -> None:
+    words = [word.replace("FOLDER", str(folder)) for word in CASES[name].words]
+    assert bool(words) == (name in report.failed), report.refusals
+    assert not words or report.refused(name, *words), report.refusals[name]
 
 
-def test_keys_are_never_shown(validation: Validation) -> None:
-    assert "unknown-source" in validation.printed
-    assert "PRIVATE KEY" not in validation.printed
+def test_keys_are_never_shown(report: Report) -> None:
+    assert "unknown-source" in report.printed
+    assert "PRIVATE KEY" not in report.printed

@@ -1,70 +1,21 @@
 """What is wrong is said in one clear message before anything on the host changes.
 
-Every case deploys `site.yml` to a fresh server of the test bed that is used for nothing else.
+A fresh server of the test bed, used for nothing else, is every host of an inventory, and each has other variables that
+are wrong. `playbooks/preflight.yml`, with which `site.yml` begins, checks all of them in one run. What only a whole
+`site.yml` can show is in test_site.py.
 """
 
-import json
-import shutil
-import subprocess
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SERVER = "whisper-preflight"
-SSH = f"-F {ROOT}/testbed/ssh_config -i {ROOT}/.cache/testbed/id_ed25519"
-EXAMPLE = ROOT / "inventory/example"
-HOST = "srv1.example.com"
-
-# What Ansible itself leaves on every host that it talks to, and what /tmp is for.
-ANSIBLE_OWN = ("/root", "/tmp", "/var/tmp", "/run")  # noqa: S108 - paths of the server, compared with, never written
-
-
-def run(*command: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **options)
-
-
-def bed(playbook: str) -> None:
-    instances = json.dumps({"testbed_instances": [{"name": SERVER}]})
-    done = run("ansible-playbook", f"testbed/{playbook}.yml", "--extra-vars", instances)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """Name of a fresh server in a container."""
-    bed("destroy")
-    bed("create")
-    yield SERVER
-    bed("destroy")
-
-
-@pytest.fixture
-def inventory(tmp_path: Path, server: str) -> Path:
-    """The example inventory, with the fresh server in it."""
-    folder = tmp_path / "inventory"
-    shutil.copytree(EXAMPLE, folder)
-    hosts = {HOST: {"ansible_host": server, "ansible_ssh_common_args": SSH}}
-    (folder / "hosts.yml").write_text(json.dumps({"whisper_services": {"hosts": hosts}}))
-    return folder
-
-
-def changed_files(server: str) -> set[str]:
-    """Files that differ from the server's image."""
-    lines = run("docker", "diff", server).stdout.splitlines()
-    return {line[2:] for line in lines if not line[2:].startswith(ANSIBLE_OWN)}
-
-
-def deploy(inventory: Path, variables: Mapping[str, Any], *options: str) -> str:
-    """Run site.yml and return all it printed, as one line; it must fail."""
-    done = run("ansible-playbook", "site.yml", "-i", str(inventory), "--extra-vars", json.dumps(variables), *options)
-    printed = " ".join((done.stdout + done.stderr).split())
-    assert done.returncode != 0, printed
-    return printed
+from tests.preflight.conftest import HOST, WRONG_TOKEN, changed_files, write_inventory
+from tests.preflight.runs import Report, play, run
 
 
 @dataclass(frozen=True)
@@ -75,8 +26,11 @@ class Case:
     variables: Mapping[str, Any]
     words: list[str] = field(default_factory=list)
 
+    @property
+    def host(self) -> str:
+        return f"{re.sub('[^a-z0-9]+', '-', self.name.lower())}.example.com"
 
-WRONG_TOKEN = "hf-of-somebody"
+
 AUTOSTARTED = {"host": "a.example.com", "compose_dir": "/opt/a", "containers": ["a"], "proxy_port": 8001}
 
 CASES = [
@@ -227,144 +181,92 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_wrong_variables(inventory: Path, server: str, case: Case) -> None:
-    before = changed_files(server)
-    printed = deploy(inventory, case.variables)
-    assert [word for word in case.words if word not in printed] == [], printed[-2000:]
-    assert changed_files(server) == before
-
-
 MODEL = "models/models--Systran--faster-whisper-small/refs/main"
 
 
-@pytest.mark.parametrize(
-    ("distribution", "files", "damage", "words"),
-    [
-        ("ubuntu 24", [], b"", "is for ubuntu 24 on x86_64, the host is debian 13 on x86_64"),
-        ("debian 13", ["packages.tar"], b"DAMAGED!", "damaged or incomplete (packages.tar missing or not as packed)"),
-        ("debian 13", [], b"", "packages_archive names"),
-        ("debian 13", ["packages.tar", "wheels/a.whl"], b"", "has no Systran/faster-whisper-small"),
-        (
-            "debian 13",
-            ["packages.tar", "wheels/a.whl", MODEL],
-            b"",
-            "the image of faster-whisper that this checkout deploys with these variables",
-        ),
-    ],
-    ids=["another distribution", "damaged", "no packages", "another model", "another version"],
-)
-def test_an_archive_to_deploy_from_that_does_not_fit(
-    inventory: Path, server: str, tmp_path: Path, distribution: str, files: list[str], damage: bytes, words: str
-) -> None:
-    content = tmp_path / "content"
-    for name in ["note", *files]:
-        (content / name).parent.mkdir(parents=True, exist_ok=True)
-        (content / name).write_bytes(f"content of {name}".encode())
-    archive = tmp_path / "archive.tar"
-    pack = [sys.executable, "roles/bundle/files/bundle.py", "pack", "--distribution", distribution]
-    assert run(*pack, "--architecture", "x86_64", str(content), str(archive)).returncode == 0
-    archive.write_bytes(archive.read_bytes().replace(b"content of packages", b"content of " + (damage or b"packages")))
+@dataclass(frozen=True)
+class Archive:
+    """An archive to deploy from that does not fit, and words of the message."""
+
+    name: str
+    distribution: str
+    files: list[str]
+    words: str
+    damage: bytes = b"packages"
+
+    @property
+    def host(self) -> str:
+        return f"{self.name.replace(' ', '-')}.example.com"
+
+    def variables(self, folder: Path) -> dict[str, Any]:
+        """Make the archive in this folder; return the variables of a host that is deployed from it."""
+        for file in ["note", *self.files]:
+            path = folder / "content" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(f"content of {file}".encode())
+        archive = folder / "archive.tar"
+        pack = [sys.executable, "roles/bundle/files/bundle.py", "pack", "--distribution", self.distribution]
+        assert run(*pack, "--architecture", "x86_64", str(folder / "content"), str(archive)).returncode == 0
+        archive.write_bytes(archive.read_bytes().replace(b"content of packages", b"content of " + self.damage))
+        return {"bundle_archive": str(archive), "certificates_source": "selfsigned", "whisperx_state": "absent"}
+
+
+ARCHIVES = [
+    Archive("another distribution", "ubuntu 24", [], "is for ubuntu 24 on x86_64, the host is debian 13 on x86_64"),
+    Archive(
+        "damaged",
+        "debian 13",
+        ["packages.tar"],
+        "damaged or incomplete (packages.tar missing or not as packed)",
+        damage=b"DAMAGED!",
+    ),
+    Archive("no packages", "debian 13", [], "packages_archive names"),
+    Archive("another model", "debian 13", ["packages.tar", "wheels/a.whl"], "has no Systran/faster-whisper-small"),
+    Archive(
+        "another version",
+        "debian 13",
+        ["packages.tar", "wheels/a.whl", MODEL],
+        "the image of faster-whisper that this checkout deploys with these variables",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Check:
+    """The report on all hosts, and the files of the server before and after."""
+
+    report: Report
+    before: set[str]
+    after: set[str]
+
+
+@pytest.fixture(scope="module")
+def check(server: str, tmp_path_factory: pytest.TempPathFactory) -> Check:
+    hosts: dict[str, Mapping[str, Any]] = {HOST: {}}
+    hosts |= {case.host: case.variables for case in CASES}
+    hosts |= {archive.host: archive.variables(tmp_path_factory.mktemp("archive")) for archive in ARCHIVES}
+    inventory = write_inventory(tmp_path_factory.mktemp("refusals") / "inventory", hosts)
     before = changed_files(server)
-    variables = {"bundle_archive": str(archive), "certificates_source": "selfsigned", "whisperx_state": "absent"}
-    printed = deploy(inventory, variables)
-    assert words in printed, printed[-2000:]
-    assert changed_files(server) == before
+    report = play("playbooks/preflight.yml", inventory, "--forks", "4")
+    return Check(report, before, changed_files(server))
 
 
-def test_a_token_is_never_printed(inventory: Path) -> None:
-    """Neither when it is refused nor when something else is, however much Ansible is asked to say."""
-    for token, refused in (
-        (WRONG_TOKEN, "begin with hf_"),
-        ("hf_0123456789abcdef", "verify_recording is /nowhere.wav"),
-    ):
-        (inventory / "host_vars" / HOST / "token.yml").write_text(json.dumps({"whisperx_hf_token": token}))
-        printed = deploy(inventory, {"verify_recording": "/nowhere.wav"}, "-vvv")
-        assert refused in printed
-        assert token not in printed
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_wrong_variables(check: Check, case: Case) -> None:
+    assert check.report.refused(case.host, *case.words), check.report.messages[case.host]
 
 
-def test_diarization_without_a_token_is_said_and_refuses_nothing(inventory: Path) -> None:
-    printed = deploy(inventory, {"verify_recording": "/nowhere.wav"})
-    assert "WARNING: srv1.example.com gets WhisperX without diarization" in printed
-    assert "https://huggingface.co/pyannote/speaker-diarization-community-1" in printed
-    assert "verify_recording is /nowhere.wav" in printed, "the check after it failed, as it was meant to"
+@pytest.mark.parametrize("archive", ARCHIVES, ids=lambda archive: archive.name)
+def test_an_archive_to_deploy_from_that_does_not_fit(check: Check, archive: Archive) -> None:
+    assert check.report.refused(archive.host, archive.words), check.report.messages[archive.host]
 
 
-@pytest.mark.parametrize(
-    ("port", "program"),
-    [(443, "nginx"), (80, "nginx"), (8001, "whisper_faster_port"), (8002, "whisperx_port"), (8890, "autostart_port")],
-)
-def test_a_taken_port(inventory: Path, server: str, port: int, program: str) -> None:
-    listen = f"import socket, time; s = socket.create_server(('', {port})); print('up', flush=True); time.sleep(60)"
-    with subprocess.Popen(
-        ["docker", "exec", server, "timeout", "60", "python3", "-c", listen], stdout=subprocess.PIPE, text=True
-    ) as listener:
-        assert listener.stdout
-        assert listener.stdout.readline() == "up\n"
-        before = changed_files(server)
-        printed = deploy(inventory, {})
-        run("docker", "exec", server, "pkill", "-f", "create_server")
-    assert f":{port} " in printed
-    assert "python3" in printed
-    assert program in printed
-    assert changed_files(server) == before
+def test_diarization_without_a_token_is_said_and_refuses_nothing(check: Check) -> None:
+    message = " ".join(check.report.messages[HOST])
+    assert f"WARNING: {HOST} gets WhisperX without diarization" in message
+    assert "https://huggingface.co/pyannote/speaker-diarization-community-1" in message
+    assert HOST not in check.report.failed
 
 
-def test_an_unsupported_distribution(inventory: Path, server: str) -> None:
-    release = run("docker", "exec", server, "cat", "/etc/os-release").stdout
-    older = release.replace('VERSION_ID="13"', 'VERSION_ID="11"').replace("13 (trixie)", "11 (bullseye)")
-    write = ["docker", "exec", "--interactive", server, "sh", "-c"]
-    run(
-        *write,
-        "cat > /etc/os-release; mv /etc/debian_version /etc/debian_version.kept; echo 11.9 > /etc/debian_version",
-        input=older,
-    )
-    before = changed_files(server)
-    printed = deploy(inventory, {})
-    after = changed_files(server)
-    run(*write, "cat > /etc/os-release; mv /etc/debian_version.kept /etc/debian_version", input=release)
-    assert "runs Debian 11, which is not supported" in printed
-    assert "Debian 13" in printed
-    assert after == before
-
-
-def test_an_unreachable_host(inventory: Path) -> None:
-    hosts = {HOST: {"ansible_host": "nowhere.invalid"}}
-    (inventory / "hosts.yml").write_text(json.dumps({"whisper_services": {"hosts": hosts}}))
-    printed = deploy(inventory, {})
-    assert f"{HOST} cannot be reached" in printed
-    assert "Check ansible_host, ansible_user and ansible_port" in printed
-
-
-def test_an_empty_inventory(tmp_path: Path) -> None:
-    (tmp_path / "hosts.yml").write_text("{}")
-    printed = deploy(tmp_path, {})
-    assert "no host in the group whisper_services" in printed
-    assert "inventory/example/hosts.yml" in printed
-
-
-def test_a_missing_vault(inventory: Path, server: str) -> None:
-    (inventory / "host_vars" / HOST / "vault.yml").unlink()
-    before = changed_files(server)
-    printed = deploy(inventory, {})
-    assert f"are not set for {HOST}" in printed
-    assert "vault.yml" in printed
-    assert changed_files(server) == before
-
-
-@pytest.mark.parametrize("given", [None, "wrong"])
-def test_a_vault_without_its_password(
-    inventory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
-) -> None:
-    vault = inventory / "host_vars" / HOST / "vault.yml"
-    right = tmp_path / "right"
-    right.write_text("right")
-    assert run("ansible-vault", "encrypt", "--vault-password-file", str(right), str(vault)).returncode == 0
-    if given:
-        wrong = tmp_path / "wrong"
-        wrong.write_text(given)
-        monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(wrong))
-    printed = deploy(inventory, {})
-    assert f"{vault} is encrypted" in printed
-    assert "--ask-vault-pass" in printed
+def test_the_checks_change_nothing(check: Check) -> None:
+    assert check.after == check.before
