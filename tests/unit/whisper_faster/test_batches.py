@@ -1,58 +1,5 @@
-from pathlib import Path
-from typing import Any
-
-import pytest
-
-from tests.api.accuracy import word_error_rate
-from whisper_api import inference
-from whisper_api.engine import Options, Transcript
-from whisper_api.settings import Settings
 from whisper_faster import batches
-from whisper_faster.engine import FasterWhisperEngine
 from whisper_faster.speech import Window
-
-BASE = "Systran/faster-whisper-base"
-
-pytestmark = pytest.mark.model
-
-
-@pytest.fixture(scope="module")
-def engine(hub: Path) -> FasterWhisperEngine:
-    assert hub.is_dir()
-    return FasterWhisperEngine(Settings(model=BASE))
-
-
-@pytest.fixture
-def path(speech: list[dict[str, Any]]) -> Path:
-    found: Path = next(entry["path"] for entry in speech if entry["file"].endswith("two_cities.wav"))
-    return found
-
-
-def transcribe(engine: FasterWhisperEngine, path: Path, **options: Any) -> Transcript:
-    return inference.transcribe(engine, path, Options(model=BASE, batch_size=4, **options), 1000, lambda *_: None)
-
-
-def test_words_and_language(engine: FasterWhisperEngine, path: Path) -> None:
-    transcript = transcribe(engine, path, word_timestamps=True)
-    assert transcript.language == "en"
-    assert "".join(word.word for word in transcript.words).strip() == transcript.text
-    times = [time for word in transcript.words for time in (word.start, word.end)]
-    assert times == sorted(times)
-    assert 40 < times[-1] <= transcript.duration
-
-
-def test_an_implausible_text_is_decoded_again(
-    engine: FasterWhisperEngine, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    once = transcribe(engine, path, language="en")
-    monkeypatch.setattr(batches, "plausible", lambda *_: False)
-    monkeypatch.setattr(batches, "_segments", lambda *_: pytest.fail("the first text was taken"))
-    again = transcribe(engine, path, language="en")
-    assert word_error_rate(once.text, again.text) < 0.1
-    starts = [segment.start for segment in again.segments]
-    assert starts == sorted(starts)
-    assert starts[-1] > 30
-    assert [segment.seek for segment in again.segments] == sorted(segment.seek for segment in again.segments)
 
 
 def test_a_text_without_its_last_time_is_whole() -> None:

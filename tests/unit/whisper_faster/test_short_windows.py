@@ -1,73 +1,24 @@
-from pathlib import Path
-from typing import Any
-
-import numpy as np
 import pytest
-from ctranslate2 import StorageView
 
-from whisper_api import audio
-from whisper_faster.short_windows import Features, ShortWindowModel
+from whisper_faster import short_windows
 
-pytestmark = pytest.mark.model
+SPEECH_BEGINS = 50364  # the token of 0 seconds
 
 
-@pytest.fixture(scope="module")
-def model(hub: Path) -> ShortWindowModel:
-    (snapshot,) = (hub / "models--Systran--faster-whisper-base" / "snapshots").iterdir()
-    return ShortWindowModel(str(snapshot), device="cpu", compute_type="int8", cpu_threads=2)
+def times(*moments: float) -> list[int]:
+    return [token for moment in moments for token in (440, SPEECH_BEGINS + round(moment * 50))]
 
 
-@pytest.fixture
-def encoded(model: ShortWindowModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The frames of each window that is encoded."""
-    frames: list[int] = []
-
-    def encode(features: Features) -> StorageView:
-        frames.append(features.shape[-1])
-        return super(ShortWindowModel, model).encode(features)
-
-    monkeypatch.setattr(model, "encoder", encode)
-    return frames
-
-
-@pytest.fixture
-def samples(speech: list[dict[str, Any]]) -> Features:
-    path = next(entry["path"] for entry in speech if entry["file"].endswith("0870.wav"))
-    with audio.decode(path, 100) as sound:
-        return sound.samples(0, sound.seconds)
-
-
-def test_as_much_is_encoded_as_is_said_and_once_though_the_language_is_detected(
-    model: ShortWindowModel, samples: Features, encoded: list[int]
-) -> None:
-    segments, info = model.transcribe(samples)
-    assert "Dashwood" in "".join(segment.text for segment in segments)
-    assert info.language == "en"
-    assert encoded == [1100]  # 7.1 s and 3 s, in whole seconds
-
-
-def test_a_short_recording_has_a_window_of_ten_seconds(
-    model: ShortWindowModel, samples: Features, encoded: list[int]
-) -> None:
-    list(model.transcribe(samples[: 2 * audio.SAMPLE_RATE], language="en")[0])
-    assert encoded[0] == 1000
-
-
-def test_an_implausible_text_is_decoded_again_in_the_whole_window(
-    model: ShortWindowModel, samples: Features, encoded: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("whisper_faster.short_windows._LOWEST_LOG_PROBABILITY", 0.0)
-    assert "Dashwood" in "".join(segment.text for segment in model.transcribe(samples, language="en")[0])
-    assert encoded == [1100, 3000]
-
-
-def test_whole_windows(model: ShortWindowModel, samples: Features, encoded: list[int]) -> None:
-    with model.whole_windows():
-        list(model.transcribe(samples, language="en")[0])
-    assert encoded == [3000]
-    assert model.shortens
-
-
-def test_nothing_to_hear(model: ShortWindowModel, encoded: list[int]) -> None:
-    model.encode(np.zeros((80, 3000), dtype=np.float32))
-    assert encoded == [1000]
+@pytest.mark.parametrize(
+    ("end", "log_probability", "compression_ratio", "expected"),
+    [
+        (6.5, -0.3, 1.5, True),
+        (4.9, -0.3, 1.5, False),  # the end of the text is missing
+        (8.2, -0.3, 1.5, False),  # text where nobody speaks
+        (6.5, -0.8, 1.5, False),
+        (6.5, -0.3, 2.5, False),
+    ],
+)
+def test_what_is_decoded_again(end: float, log_probability: float, compression_ratio: float, expected: bool) -> None:
+    tokens = [SPEECH_BEGINS, *times(end)]
+    assert short_windows.plausible(tokens, log_probability, compression_ratio, 7.0, SPEECH_BEGINS) == expected

@@ -10,18 +10,9 @@ import pytest
 from tests.api import sounds
 from whisper_api import audio, inference
 from whisper_api.engine import Options
-from whisper_api.settings import Settings
 from whisper_faster.engine import FasterWhisperEngine
 
 BASE = "Systran/faster-whisper-base"
-
-pytestmark = pytest.mark.model
-
-
-@pytest.fixture(scope="module")
-def engine(hub: Path) -> FasterWhisperEngine:
-    assert hub.is_dir()
-    return FasterWhisperEngine(Settings(model=BASE))
 
 
 @pytest.fixture(scope="module")

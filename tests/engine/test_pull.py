@@ -16,11 +16,9 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 TINY = "Systran/faster-whisper-tiny.en"
 COMMIT = "a" * 40
-
-pytestmark = pytest.mark.model
 
 # In a process of its own: huggingface_hub reads its environment when it is first imported.
 PULL = """

@@ -15,14 +15,6 @@ from whisper_faster.engine import FasterWhisperEngine
 BASE = "Systran/faster-whisper-base"
 TINY = "Systran/faster-whisper-tiny.en"
 
-pytestmark = pytest.mark.model
-
-
-@pytest.fixture(scope="module")
-def engine(hub: Path) -> FasterWhisperEngine:
-    assert hub.is_dir()
-    return FasterWhisperEngine(Settings(model=BASE))
-
 
 def transcribe(engine: FasterWhisperEngine, path: Path, options: Options) -> Transcript:
     return inference.transcribe(engine, path, options, 1000, lambda: None)

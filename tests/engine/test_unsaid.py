@@ -11,7 +11,6 @@ from tests.api import sounds
 from tests.api.accuracy import errors, word_error_rate
 from whisper_api import audio, inference
 from whisper_api.engine import Options
-from whisper_api.settings import Settings
 from whisper_faster.engine import FasterWhisperEngine
 
 BASE = "Systran/faster-whisper-base"
@@ -21,14 +20,6 @@ PROMPTS = (
     "Glossary: Norland, Barton Cottage, Willoughby.",
     "Hello, welcome to my podcast.",
 )
-
-pytestmark = pytest.mark.model
-
-
-@pytest.fixture(scope="module")
-def engine(hub: Path) -> FasterWhisperEngine:
-    assert hub.is_dir()
-    return FasterWhisperEngine(Settings(model=BASE))
 
 
 def text(engine: FasterWhisperEngine, path: Path, language: str = "en", **options: Any) -> str:

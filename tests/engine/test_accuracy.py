@@ -15,8 +15,6 @@ from whisper_faster.engine import FasterWhisperEngine
 
 BASE = "Systran/faster-whisper-base"
 
-pytestmark = pytest.mark.model
-
 # Of the word error rate, of all recordings together and of one; in a short one a single word is more than that.
 MOST_POINTS = 0.3
 MOST_POINTS_OF_ONE = 5.0
@@ -143,25 +141,3 @@ def test_taking_out_the_silence_behind_the_speech_is_noticed(
     assert judged.count(False) > again_with_silence
     monkeypatch.setattr(short_windows, "_HIGHEST_COMPRESSION_RATIO", 100.0)
     assert runs_away(heard(guarded))
-
-
-SPEECH_BEGINS = 50364  # the token of 0 seconds
-
-
-def times(*moments: float) -> list[int]:
-    return [token for moment in moments for token in (440, SPEECH_BEGINS + round(moment * 50))]
-
-
-@pytest.mark.parametrize(
-    ("end", "log_probability", "compression_ratio", "expected"),
-    [
-        (6.5, -0.3, 1.5, True),
-        (4.9, -0.3, 1.5, False),  # the end of the text is missing
-        (8.2, -0.3, 1.5, False),  # text where nobody speaks
-        (6.5, -0.8, 1.5, False),
-        (6.5, -0.3, 2.5, False),
-    ],
-)
-def test_what_is_decoded_again(end: float, log_probability: float, compression_ratio: float, expected: bool) -> None:
-    tokens = [SPEECH_BEGINS, *times(end)]
-    assert short_windows.plausible(tokens, log_probability, compression_ratio, 7.0, SPEECH_BEGINS) == expected

@@ -10,8 +10,6 @@ from whisper_faster.models import ModelCache
 BASE = "Systran/faster-whisper-base"  # 145 MB
 TINY = "Systran/faster-whisper-tiny.en"  # 76 MB
 
-pytestmark = pytest.mark.model
-
 
 def models(hub: Path, megabytes: int) -> LoadedModels:
     """Models on a machine with so much memory beyond what the process itself needs."""
