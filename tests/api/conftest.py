@@ -5,14 +5,19 @@ import os
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import pytest
 from openai import DefaultHttpxClient, OpenAI
 
 SPEECH = Path(__file__).parents[2] / ".cache/speech"
+SERVICES = ("faster-whisper", "whisperx")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,29 @@ def http(anonymous: httpx.Client, demo: Demo) -> httpx.Client:
     """A client with an API key."""
     anonymous.headers["Authorization"] = f"Bearer {demo.key}"
     return anonymous
+
+
+@pytest.fixture(scope="session")
+def services(demo: Demo, trust: ssl.SSLContext) -> Iterator[dict[str, httpx.Client]]:
+    """Clients of the services, with an API key."""
+    headers = {"Authorization": f"Bearer {demo.key}"}
+    with (
+        httpx.Client(base_url=demo.url, verify=trust, headers=headers, timeout=300) as faster_whisper,
+        httpx.Client(base_url=demo.whisperx_url, verify=trust, headers=headers, timeout=300) as whisperx,
+    ):
+        yield dict(zip(SERVICES, (faster_whisper, whisperx), strict=True))
+
+
+@pytest.fixture(params=SERVICES)
+def service(request: pytest.FixtureRequest, services: dict[str, httpx.Client]) -> httpx.Client:
+    """A client of one of the services."""
+    return services[request.param]
+
+
+def at_once(services: dict[str, httpx.Client], ask: Callable[[httpx.Client], T]) -> dict[str, T]:
+    """What each service answers; they work side by side."""
+    with ThreadPoolExecutor(len(services)) as pool:
+        return dict(zip(services, pool.map(ask, services.values()), strict=True))
 
 
 @pytest.fixture
