@@ -1,23 +1,11 @@
 """Requests as clients of many languages spell them, at both services."""
 
-import ssl
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
-from tests.api.conftest import Demo, Recording
+from tests.api.conftest import Recording, at_once
 
 URL = "/v1/audio/transcriptions"
-
-
-@pytest.fixture(params=["faster-whisper", "whisperx"])
-def service(request: pytest.FixtureRequest, demo: Demo, trust: ssl.SSLContext) -> Iterator[httpx.Client]:
-    """A client of one of the services, with an API key."""
-    url = demo.url if request.param == "faster-whisper" else demo.whisperx_url
-    headers = {"Authorization": f"Bearer {demo.key}"}
-    with httpx.Client(base_url=url, verify=trust, headers=headers, timeout=300) as client:
-        yield client
 
 
 @pytest.fixture(scope="session")
@@ -31,25 +19,21 @@ def post(client: httpx.Client, path: str, clip: bytes, **form: str) -> httpx.Res
     return client.post(httpx.URL(client.base_url, raw_path=path.encode()), files=files, data=form)
 
 
-@pytest.mark.parametrize("path", [f"{URL}/", f"/{URL}", "/v1//audio/transcriptions"])
-def test_slashes_too_many_change_nothing(service: httpx.Client, clip: bytes, path: str) -> None:
-    answer = post(service, path, clip, language="en")
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["text"]
+def test_slashes_too_many_change_nothing(services: dict[str, httpx.Client], clip: bytes) -> None:
+    def answers(client: httpx.Client) -> list[httpx.Response]:
+        return [post(client, path, clip, language="en") for path in (f"{URL}/", f"/{URL}", "/v1//audio/transcriptions")]
+
+    for of_one in at_once(services, answers).values():
+        for answer in of_one:
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["text"]
 
 
-def test_transcribe_and_jobs_with_a_slash(demo: Demo, http: httpx.Client, clip: bytes) -> None:
-    answer = httpx.post(
-        f"{demo.whisperx_url}/transcribe/",
-        files={"file": ("sample.wav", clip)},
-        data={"language": "en", "align": "false"},
-        headers={"Authorization": f"Bearer {demo.key}"},
-        verify=ssl.create_default_context(cafile=demo.ca_file),
-        timeout=300,
-    )
+def test_transcribe_and_jobs_with_a_slash(services: dict[str, httpx.Client], clip: bytes) -> None:
+    answer = post(services["whisperx"], "/transcribe/", clip, language="en", align="false")
     assert answer.status_code == 200, answer.text
     for path in ("/jobs/", "/v1/models/"):
-        assert http.get(path).status_code == 200
+        assert services["faster-whisper"].get(path).status_code == 200
 
 
 def test_arrays_with_an_index(service: httpx.Client, clip: bytes) -> None:
@@ -59,14 +43,15 @@ def test_arrays_with_an_index(service: httpx.Client, clip: bytes) -> None:
     assert answer.json()["words"]
 
 
-@pytest.mark.parametrize("language", ["en-US", " EN ", "eng", "English"])
-def test_languages(service: httpx.Client, clip: bytes, language: str) -> None:
-    answer = post(service, URL, clip, language=language, response_format="verbose_json")
-    assert answer.status_code == 200, answer.text
-    assert (
-        answer.json()["language"]
-        == post(service, URL, clip, language="en", response_format="verbose_json").json()["language"]
-    )
+def test_languages(services: dict[str, httpx.Client], clip: bytes) -> None:
+    def named(client: httpx.Client) -> list[str]:
+        spellings = ("en", "en-US", " EN ", "eng", "English")
+        answers = [post(client, URL, clip, language=one, response_format="verbose_json") for one in spellings]
+        assert [answer.status_code for answer in answers] == [200] * len(spellings)
+        return [answer.json()["language"] for answer in answers]
+
+    for languages in at_once(services, named).values():
+        assert len(set(languages)) == 1, languages
 
 
 def test_a_language_that_is_none(service: httpx.Client, clip: bytes) -> None:
@@ -74,23 +59,28 @@ def test_a_language_that_is_none(service: httpx.Client, clip: bytes) -> None:
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "language")
 
 
-def test_head(service: httpx.Client, clip: bytes) -> None:
-    assert post(service, URL, clip, language="en").status_code == 200, "it runs"
+def test_head(service: httpx.Client) -> None:
+    assert service.get("/v1/models").status_code == 200, "it runs"
     for path in ("/health", "/ready", "/v1/models", "/jobs"):
         answer = service.head(path)
         assert (answer.status_code, answer.content) == (200, b""), path
 
 
-def test_unknown_fields_are_named(service: httpx.Client, clip: bytes) -> None:
-    answer = post(service, URL, clip, language="en", user="ann")
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["x-whisper-ignored-fields"] == "user"
+def test_unknown_fields_are_named_and_transcripts_are_not_kept_on_the_way(
+    services: dict[str, httpx.Client], clip: bytes
+) -> None:
+    for answer in at_once(services, lambda client: post(client, URL, clip, language="en", user="ann")).values():
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-whisper-ignored-fields"] == "user"
+        assert answer.headers["cache-control"] == "no-store"
+
+
+def test_fields_that_are_refused(service: httpx.Client, clip: bytes) -> None:
     answer = post(service, URL, clip, **{"known_speaker_names[]": "Ann"})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "known_speaker_names[]")
 
 
-def test_transcripts_and_jobs_are_not_kept_on_the_way(service: httpx.Client, clip: bytes) -> None:
-    assert post(service, URL, clip, language="en").headers["cache-control"] == "no-store"
+def test_jobs_are_not_kept_on_the_way(service: httpx.Client) -> None:
     assert service.get("/jobs").headers["cache-control"] == "no-store"
 
 
