@@ -1,9 +1,12 @@
-"""What comes out of a prompt, and when it was said: on both servers, through the public endpoint."""
+"""What comes out of a prompt, and when it was said: on both servers, through the public endpoint.
 
+Both have the engine of tests/engine, which hears more prompts, sounds and languages than this.
+"""
+
+import io
 import re
-import ssl
 import time
-from collections.abc import Callable, Iterator
+import wave
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +17,7 @@ import pytest
 
 from tests.api import sounds
 from tests.api.accuracy import errors, word_error_rate
-from tests.api.conftest import SPEECH, Demo, Recording
+from tests.api.conftest import SPEECH, Recording, at_once
 
 URL = "/v1/audio/transcriptions"
 HEADER = "x-whisper-shortened"
@@ -28,25 +31,19 @@ LONG_HOTWORDS = ", ".join(f"{first} {last}" for first in ("Lucie", "Jerry") for 
 CLOCK = re.compile(r"(\d\d):(\d\d):(\d\d)[.,](\d{3})")
 
 
-@pytest.fixture(params=["faster-whisper", "whisperx"])
-def server(request: pytest.FixtureRequest, demo: Demo, trust: ssl.SSLContext) -> Iterator[httpx.Client]:
-    url = demo.url if request.param == "faster-whisper" else demo.whisperx_url
-    headers = {"Authorization": f"Bearer {demo.key}"}
-    with httpx.Client(base_url=url, verify=trust, timeout=300, headers=headers) as client:
-        yield client
-
-
 @pytest.fixture
-def tale(recordings: list[Recording]) -> Recording:
-    """44 s with more than a hundred words in the first 30."""
-    return next(r for r in recordings if r.path.match("moonshine/two_cities.wav"))
+def tale(recordings: list[Recording]) -> bytes:
+    """A window of 30 s with more than a hundred words, and three seconds more."""
+    return part(next(r for r in recordings if r.path.match("moonshine/two_cities.wav")), 0, 33)
 
 
 @pytest.fixture(scope="session")
 def languages() -> bytes:
-    """Nine languages, two clips each, with a second between them."""
+    """A sentence in each of nine languages, with a second between them."""
     samples: list[Any] = []
     for path in sorted((SPEECH / "audioeval").glob("*/*.wav")):
+        if path.name not in ("pangrama.wav", "quick_brown_fox.wav"):
+            continue
         with av.open(str(path)) as file:
             resampler = av.AudioResampler(format="flt", layout="mono", rate=sounds.RATE)
             frames = [part for frame in file.decode(audio=0) for part in resampler.resample(frame)]
@@ -55,97 +52,111 @@ def languages() -> bytes:
     return sounds.wav(np.concatenate(samples))
 
 
-def transcribe(server: httpx.Client, audio: bytes, **form: str) -> httpx.Response:
-    answer = server.post(URL, files={"file": ("a.wav", audio)}, data=form)
+def part(recording: Recording, start: float, end: float) -> bytes:
+    """The sound between two moments, in seconds."""
+    written = io.BytesIO()
+    with wave.open(str(recording.path)) as whole, wave.open(written, "wb") as out:
+        out.setparams(whole.getparams())
+        whole.setpos(round(start * whole.getframerate()))
+        out.writeframes(whole.readframes(round((end - start) * whole.getframerate())))
+    return written.getvalue()
+
+
+def transcribe(client: httpx.Client, audio: bytes, **form: Any) -> httpx.Response:
+    answer = client.post(URL, files={"file": ("a.wav", audio)}, data=form)
     assert answer.status_code == 200, answer.text
     return answer
 
 
-def test_no_word_is_missing_after_long_hints(server: httpx.Client, tale: Recording) -> None:
-    audio = tale.path.read_bytes()
-    plain = transcribe(server, audio, language="en")
-    assert HEADER not in plain.headers
-    hinted = transcribe(server, audio, language="en", prompt=LONG_PROMPT, hotwords=LONG_HOTWORDS)
-    assert word_error_rate(plain.json()["text"], hinted.json()["text"]) < 0.12
-    assert hinted.headers[HEADER] == "prompt, hotwords"
+def test_no_word_is_missing_after_long_hints(services: dict[str, httpx.Client], tale: bytes) -> None:
+    def without_and_with_hints(client: httpx.Client) -> tuple[httpx.Response, httpx.Response]:
+        plain = transcribe(client, tale, language="en")
+        return plain, transcribe(client, tale, language="en", prompt=LONG_PROMPT, hotwords=LONG_HOTWORDS)
+
+    for plain, hinted in at_once(services, without_and_with_hints).values():
+        assert HEADER not in plain.headers
+        assert word_error_rate(plain.json()["text"], hinted.json()["text"]) < 0.12
+        assert hinted.headers[HEADER] == "prompt, hotwords"
 
 
-def test_a_stream_and_a_job_name_what_was_shortened(server: httpx.Client, recordings: list[Recording]) -> None:
-    clip = next(r for r in recordings if r.path.match("librivox/*_austen_*-0870.wav"))
+def test_a_stream_and_a_job_name_what_was_shortened(service: httpx.Client, recordings: list[Recording]) -> None:
+    clip = next(r for r in recordings if r.path.match("librivox/*_austen_*-0880.wav"))
     form = {"language": "en", "prompt": LONG_PROMPT, "hotwords": LONG_HOTWORDS}
-    streamed = transcribe(server, clip.path.read_bytes(), **form, stream="true")
+    streamed = transcribe(service, clip.path.read_bytes(), **form, stream="true")
+    assert streamed.headers["content-type"].startswith("text/event-stream")
     assert '"shortened":["prompt","hotwords"]' in streamed.text
     files = {"file": ("a.wav", clip.path.read_bytes())}
-    address = server.post(URL, files=files, data=form, headers={"prefer": "respond-async"}).headers["location"]
+    address = service.post(URL, files=files, data=form, headers={"prefer": "respond-async"}).headers["location"]
     deadline = time.monotonic() + 60 * MINUTES
-    while (answer := server.get(address)).json()["status"] in ("queued", "in_progress"):
+    while (answer := service.get(address)).json()["status"] in ("queued", "in_progress"):
         assert time.monotonic() < deadline, f"the job was not done in {MINUTES} minutes"
         time.sleep(0.5)
     assert answer.json()["status"] == "completed"
     assert answer.headers[HEADER] == "prompt, hotwords"
-    server.delete(address)
+    service.delete(address)
 
 
 @pytest.mark.parametrize(
     ("sound", "form"),
-    [
-        (lambda: sounds.laughter(4), {}),
-        (lambda: sounds.laughter(8, pitch=160), {"batch_size": "4"}),
-        (lambda: sounds.noise(6), {"vad_filter": "false"}),
-        (lambda: sounds.applause(6), {"vad_filter": "false", "batch_size": "4"}),
-        (lambda: sounds.music(6), {"vad_filter": "false"}),
-    ],
-    ids=["laughter", "much laughter", "noise", "applause", "music"],
+    [(sounds.laughter(4), {}), (sounds.music(6), {"vad_filter": "false", "batch_size": "4"})],
+    ids=["laughter", "music"],
 )
 def test_a_prompt_is_not_the_text_of_what_nobody_said(
-    server: httpx.Client, sound: Callable[[], sounds.Samples], form: dict[str, str]
+    services: dict[str, httpx.Client], sound: sounds.Samples, form: dict[str, str]
 ) -> None:
-    audio = sounds.wav(sound())
-    assert transcribe(server, audio, language="en", prompt=PROMPT, **form).json()["text"] == ""
-    assert transcribe(server, audio, language="en", hotwords=PROMPT, **form).json()["text"] == ""
+    def texts(client: httpx.Client) -> list[str]:
+        hints: list[dict[str, str]] = [{"prompt": PROMPT}, {"hotwords": PROMPT}]
+        audio = sounds.wav(sound)
+        return [transcribe(client, audio, language="en", **form, **hint).json()["text"] for hint in hints]
+
+    assert at_once(services, texts) == {name: ["", ""] for name in services}
 
 
-@pytest.mark.parametrize("name", ["librivox/*-0870.wav", "librivox/*-0930.wav", "audioeval/fr/bonjour_monde.wav"])
-def test_a_prompt_that_is_said_is_the_text(server: httpx.Client, recordings: list[Recording], name: str) -> None:
-    clip = next(r for r in recordings if r.path.match(name))
-    assert clip.text is not None
-    text = transcribe(server, clip.path.read_bytes(), language=clip.language, prompt=clip.text).json()["text"]
-    wrong, words = errors(clip.text, text, clip.language)
-    assert wrong <= 0.35 * words, text
+def test_a_prompt_that_is_said_is_the_text(services: dict[str, httpx.Client], recordings: list[Recording]) -> None:
+    clip = next(r for r in recordings if r.path.match("audioeval/fr/bonjour_monde.wav"))
+    said, audio = clip.text or "", clip.path.read_bytes()
+
+    def text(client: httpx.Client) -> str:
+        heard: str = transcribe(client, audio, language=clip.language, prompt=said).json()["text"]
+        return heard
+
+    for heard in at_once(services, text).values():
+        wrong, words = errors(said, heard, clip.language)
+        assert wrong <= 0.35 * words, heard
 
 
-@pytest.mark.parametrize(("response_format", "batch_size"), [("srt", "4"), ("vtt", "1")])
-def test_cues_follow_one_another(server: httpx.Client, languages: bytes, response_format: str, batch_size: str) -> None:
-    text = transcribe(server, languages, response_format=response_format, batch_size=batch_size).text
-    clocks = [(int(h) * 60 + int(m)) * 60 + int(s) + int(ms) / 1000 for h, m, s, ms in CLOCK.findall(text)]
-    assert len(clocks) > 10
-    assert clocks == sorted(clocks)
-    assert clocks[-1] <= seconds(languages)
+def test_cues_follow_one_another(services: dict[str, httpx.Client], languages: bytes) -> None:
+    answers = at_once(services, lambda client: transcribe(client, languages, response_format="srt", batch_size="4"))
+    for answer in answers.values():
+        clocks = [(int(h) * 60 + int(m)) * 60 + int(s) + int(ms) / 1000 for h, m, s, ms in CLOCK.findall(answer.text)]
+        assert len(clocks) > 10
+        assert clocks == sorted(clocks)
+        assert clocks[-1] <= seconds(languages)
 
 
-def test_cues_of_several_speakers_follow_one_another(demo: Demo, trust: ssl.SSLContext) -> None:
+def test_cues_of_several_speakers_follow_one_another(
+    services: dict[str, httpx.Client], recordings: list[Recording]
+) -> None:
     """In JSON the segments of two who talk at once overlap; a player shows one cue at a time."""
-    with httpx.Client(base_url=demo.whisperx_url, verify=trust, timeout=300) as client:
-        answer = client.post(
-            "/transcribe",
-            files={"file": (SPEECH / "pyannote/sample.wav").read_bytes()},
-            data={"model": "base", "language": "en", "diarize": "true", "response_format": "srt"},
-            headers={"Authorization": f"Bearer {demo.key}"},
-        )
+    talk = part(next(r for r in recordings if r.path.match("pyannote/sample.wav")), 15, 30)
+    form = {"model": "base", "language": "en", "diarize": "true", "response_format": "srt"}
+    answer = services["whisperx"].post("/transcribe", files={"file": talk}, data=form)
     assert answer.status_code == 200, answer.text
     clocks = ["".join(clock) for clock in CLOCK.findall(answer.text)]
     assert len(clocks) > 4
     assert clocks == sorted(clocks)
 
 
-def test_words_and_segments_rise_and_end_with_the_recording(server: httpx.Client, languages: bytes) -> None:
-    form = {"response_format": "verbose_json", "timestamp_granularities[]": ["word", "segment"]}
-    answer = server.post(URL, files={"file": ("a.wav", languages)}, data=form)
-    assert answer.status_code == 200, answer.text
-    body = answer.json()
-    for parts in (body["words"], body["segments"]):
-        assert all(0 <= part["start"] <= part["end"] <= body["duration"] for part in parts)
-        assert all(before["end"] <= after["start"] for before, after in pairwise(parts))
+def test_words_and_segments_rise_and_end_with_the_recording(
+    services: dict[str, httpx.Client], languages: bytes
+) -> None:
+    form = {"response_format": "verbose_json", "timestamp_granularities[]": ["word", "segment"], "batch_size": "1"}
+    for answer in at_once(services, lambda client: transcribe(client, languages, **form)).values():
+        body = answer.json()
+        for parts in (body["words"], body["segments"]):
+            assert len(parts) > 5
+            assert all(0 <= part["start"] <= part["end"] <= body["duration"] for part in parts)
+            assert all(before["end"] <= after["start"] for before, after in pairwise(parts))
 
 
 def seconds(audio: bytes) -> float:
