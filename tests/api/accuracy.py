@@ -32,6 +32,7 @@ def errors(
     """Words, or characters where words are not separated, that are wrong, and how many there are to be heard.
 
     `name` is the recording's file: counting may be written in words or digits. `letters` counts characters anyway.
+    One word written as two, or two as one, is right: where spaces are depends on the processor's arithmetic.
     """
     references = [reference]
     if PurePath(name).stem in _COUNTING:
@@ -40,5 +41,25 @@ def errors(
         references, (hypothesis,) = (
             [" ".join(re.sub(r"\W", "", text)) for text in texts] for texts in (references, [hypothesis])
         )
-    counts = [(word_error_rate(text, hypothesis) * len(text.split()), len(text.split())) for text in references]
-    return min(counts)
+    return min((_wrong_words(text, hypothesis), len(text.split())) for text in references)
+
+
+def _wrong_words(reference: str, hypothesis: str) -> float:
+    said, heard = _joined_as(reference, hypothesis), _joined_as(hypothesis, reference)
+    return word_error_rate(said, heard) * len(said.split())
+
+
+def _joined_as(text: str, other: str) -> str:
+    """The text with pairs of words joined that the other text writes as one word."""
+    known = {_letters(word) for word in other.split()}
+    words: list[str] = []
+    for word in text.split():
+        if words and _letters(words[-1] + word) in known:
+            words[-1] += word
+        else:
+            words.append(word)
+    return " ".join(words)
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"\W", "", text).lower()
