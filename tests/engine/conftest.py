@@ -1,13 +1,16 @@
 """The real engine, with the models and the recordings that `make models` laid out."""
 
+import functools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from whisper_api import inference
+from whisper_api.engine import Options, Transcript
 from whisper_api.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,6 +47,17 @@ def engine(hub: Path) -> "FasterWhisperEngine":
     from whisper_faster.engine import FasterWhisperEngine
 
     return FasterWhisperEngine(Settings(model=BASE, cpu_threads=1))
+
+
+@pytest.fixture(scope="session")
+def transcribed(engine: "FasterWhisperEngine") -> Callable[..., Transcript]:
+    """What the engine makes of a recording with some options, decoded once for all tests that ask for the same."""
+
+    @functools.cache
+    def transcript(path: Path, **options: Any) -> Transcript:
+        return inference.transcribe(engine, path, Options(model=BASE, **options), 1000, lambda *_: None)
+
+    return transcript
 
 
 @pytest.fixture(scope="session")

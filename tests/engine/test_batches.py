@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,12 @@ def test_words_and_language(engine: FasterWhisperEngine, path: Path) -> None:
 
 
 def test_an_implausible_text_is_decoded_again(
-    engine: FasterWhisperEngine, path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: FasterWhisperEngine,
+    transcribed: Callable[..., Transcript],
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    once = transcribe(engine, path, language="en")
+    once = transcribed(path, language="en", batch_size=4)
     monkeypatch.setattr(batches, "plausible", lambda *_: False)
     monkeypatch.setattr(batches, "_segments", lambda *_: pytest.fail("the first text was taken"))
     again = transcribe(engine, path, language="en")

@@ -1,5 +1,6 @@
 import time
 import wave
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -123,10 +124,10 @@ def test_without_voice_activity_detection_all_of_it_is_decoded(
         assert "fail better" in transcribe(engine, said["path"], options).text.lower()
 
 
-def test_several_windows_at_once(engine: FasterWhisperEngine, speech: list[dict[str, Any]]) -> None:
-    said = recording(speech, "two_cities.wav")
-    one = transcribe(engine, said["path"], Options(model=BASE, language="en"))
-    several = transcribe(engine, said["path"], Options(model=BASE, language="en", batch_size=4))
+def test_several_windows_at_once(transcribed: Callable[..., Transcript], speech: list[dict[str, Any]]) -> None:
+    path = recording(speech, "two_cities.wav")["path"]
+    one = transcribed(path, language="en", batch_size=1)
+    several = transcribed(path, language="en", batch_size=4)
     assert word_error_rate(one.text, several.text) < 0.1
     starts = [segment.start for segment in several.segments]
     assert starts == sorted(starts)
