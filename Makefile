@@ -67,7 +67,7 @@ wheels: tools ## Fetch PyTorch for the image of WhisperX in demo and tests
 
 ## Tests
 
-.PHONY: test test-unit test-media test-templates test-preflight test-api test-guide test-browser test-whisperx test-kills molecule bench bench-quick
+.PHONY: test test-unit test-media test-templates test-preflight test-api test-guide test-browser test-autostart test-whisperx test-kills molecule bench bench-quick
 test: ## All of it: lint, unit, media, templates, molecule, demo, api; with the seconds of each
 	tools/run-tests
 
@@ -95,6 +95,9 @@ test-guide: dev-tools .demo/env ## Every code block of the user guides, against 
 test-browser: dev-tools .demo/env ## The portal of the running demo in Chromium; SCREENSHOT=docs/portal.png takes a picture
 	tests/browser/chromium
 	set -a; . .demo/env; SCREENSHOT='$(SCREENSHOT)' pytest tests/browser
+
+test-autostart: dev-tools .demo/env ## Sleep and waking on the server of the running demo, whose idle timeout is seconds meanwhile
+	tests/autostart/run
 
 test-whisperx: dev-tools images models ## The WhisperX image with its real pipeline, in a container of its own
 	testbed/whisperx build

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from testinfra.host import Host
 
-SERVER = "whisper-autostart"
+from tests.autostart.server import CONFIGURATION, CONTAINER, services
+
 FOLDER = "/opt/broken"
-CONFIGURATION = "/opt/docker-autostart/config.json"
 START_TIMEOUTS = {"exits": 30, "unhealthy": 3, "renamed": 30, "disk": 30}
 PORTS = {"exits": 18101, "unhealthy": 18102, "renamed": 18103, "disk": 18104}
 """The stacks, each with one container of its name, and their ports."""
@@ -72,7 +72,7 @@ def copy(host: Host, text: str, path: str, folder: Path) -> None:
     file = folder / Path(path).name
     file.write_text(text)
     host.check_output("mkdir -p %s", str(Path(path).parent))
-    subprocess.run(["docker", "cp", "--quiet", str(file), f"{SERVER}:{path}"], check=True)
+    subprocess.run(["docker", "cp", "--quiet", str(file), f"{CONTAINER}:{path}"], check=True)
 
 
 def reload(host: Host) -> None:
@@ -160,7 +160,8 @@ def test_a_container_that_the_compose_file_does_not_have(host: Host, tmp_path: P
 
 def test_a_full_disk(host: Host) -> None:
     """/run is where the engine notes what runs, and the daemon what it is to remember."""
-    host.check_output("docker-autostart stop faster-whisper")  # its end would make room in the middle of the test
+    for service in services(host):  # a container's end would make room in the middle of the test
+        host.check_output("docker-autostart stop %s", service["host"])
     mounted = host.check_output("findmnt --noheadings --output OPTIONS /run")
     host.check_output("mount -o remount,size=$(($(df --block-size=1 --output=used /run | tail -1) + 1048576)) /run")
     try:
