@@ -67,11 +67,10 @@ def ask_until_served(host: Host, name: str, seconds: float) -> None:
         time.sleep(answer.retry_after)
 
 
-def copy(host: Host, text: str, path: str, folder: Path) -> None:
+def copy(text: str, path: str, folder: Path) -> None:
     """Put ``text`` at ``path`` on the host."""
     file = folder / Path(path).name
     file.write_text(text)
-    host.check_output("mkdir -p %s", str(Path(path).parent))
     subprocess.run(["docker", "cp", "--quiet", str(file), f"{CONTAINER}:{path}"], check=True)
 
 
@@ -98,10 +97,11 @@ def stacks(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     configuration = json.loads(before)
     daemon = process(host)
     breaks = {"exits": EXITS_WHILE_BROKEN, "unhealthy": UNHEALTHY_WHILE_BROKEN}
+    stacks = folder / "broken"
     for name, port in PORTS.items():
-        copy(host, COMPOSE.format(name=name, port=port) + breaks.get(name, ""), f"{FOLDER}/{name}/compose.yaml", folder)
-        copy(host, "", f"{FOLDER}/{name}/app/broken", folder)
-        host.check_output("cd %s && docker compose --ansi never create", f"{FOLDER}/{name}")
+        (stacks / name / "app").mkdir(parents=True)
+        (stacks / name / "app/broken").touch()
+        (stacks / name / "compose.yaml").write_text(COMPOSE.format(name=name, port=port) + breaks.get(name, ""))
         configuration["services"][f"{name}.localhost"] = {
             "composeDir": f"{FOLDER}/{name}",
             "containers": [name],
@@ -110,15 +110,19 @@ def stacks(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
             "idleTimeout": 0,
             "startTimeout": START_TIMEOUTS[name],
         }
-    copy(host, json.dumps(configuration, indent=2), CONFIGURATION, folder)
+    subprocess.run(["docker", "cp", "--quiet", f"{stacks}/.", f"{CONTAINER}:{FOLDER}"], check=True)
+    for name in PORTS:
+        host.check_output("cd %s && docker compose --ansi never create", f"{FOLDER}/{name}")
+    copy(json.dumps(configuration, indent=2), CONFIGURATION, folder)
     reload(host)
     yield
-    assert process(host) == daemon
-    copy(host, before, CONFIGURATION, folder)
+    served_by = process(host)
+    copy(before, CONFIGURATION, folder)
     reload(host)
     for name in PORTS:
         host.check_output("cd %s && docker compose --ansi never down --timeout 1", f"{FOLDER}/{name}")
     host.check_output("rm -r %s", FOLDER)
+    assert served_by == daemon
 
 
 def mend(host: Host, name: str) -> None:
@@ -147,13 +151,13 @@ def test_a_container_that_the_compose_file_does_not_have(host: Host, tmp_path: P
     file = f"{FOLDER}/renamed/compose.yaml"
     good = host.check_output("cat %s", file)
     host.check_output("cd %s && docker compose --ansi never rm --force --stop", f"{FOLDER}/renamed")
-    copy(host, good.replace("container_name: renamed", "container_name: other"), file, tmp_path)
+    copy(good.replace("container_name: renamed", "container_name: other"), file, tmp_path)
     checked = host.run("docker-autostart check-config")
     assert checked.rc == 78
     assert re.search(r"line \d+: .*the compose file has no container renamed; it has other", checked.stderr)
     answer = ask(host, "renamed")
     assert (answer.status, answer.code) == (503, "start_failed")
-    copy(host, good, file, tmp_path)
+    copy(good, file, tmp_path)
     host.check_output("cd %s && docker compose --ansi never up --detach", f"{FOLDER}/renamed")
     ask_until_served(host, "renamed", 60)
 
