@@ -67,12 +67,15 @@ wheels: tools ## Fetch PyTorch for the image of WhisperX in demo and tests
 
 ## Tests
 
-.PHONY: test test-unit test-media test-templates test-preflight test-api test-guide test-browser test-autostart test-whisperx test-kills molecule bench bench-quick
+.PHONY: check test test-unit test-media test-templates test-preflight test-api test-guide test-browser test-autostart test-whisperx test-kills molecule bench bench-quick
+check: dev-tools ## What needs neither Docker nor models, in three minutes: lint, unit, templates
+	$(MAKE) --keep-going --jobs=2 --output-sync=target lint-ansible test-unit lint-types lint-python lint-yaml lint-shell test-templates
+
 test: ## All of it: lint, unit, media, templates, molecule, demo, api; with the seconds of each
 	tools/run-tests
 
-test-unit: dev-tools ## Unit tests
-	pytest tests/unit
+test-unit: dev-tools ## Unit tests, a process for each processor
+	pytest --numprocesses=auto --dist=worksteal tests/unit
 
 test-media: dev-tools models ## Odd, broken and hostile files, and a fuzzer: make test-media FUZZ_COUNT=20000 FUZZ_SEED=1
 	pytest tests/media
@@ -119,7 +122,8 @@ bench-quick: dev-tools models ## How fast recordings become text, in under three
 ## Linters
 
 .PHONY: lint lint-ansible lint-yaml lint-python lint-types lint-shell
-lint: lint-yaml lint-ansible lint-python lint-types lint-shell ## All linters
+lint: dev-tools ## All linters, two at a time
+	$(MAKE) --keep-going --jobs=2 --output-sync=target lint-ansible lint-types lint-python lint-yaml lint-shell
 
 lint-ansible: dev-tools ## ansible-lint
 	ansible-lint --strict
