@@ -20,6 +20,8 @@ from tests.unit.autostart.fake_stack import FakeStack
 
 HOST = "whisper.example.com"
 
+_reserved: list[socket.socket] = []
+
 
 @dataclass
 class Site:
@@ -118,9 +120,15 @@ async def running_site(
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port for a server that sets SO_REUSEADDR, as asyncio's do.
+
+    A socket that is bound, and does not listen, keeps it: the system gives it to nobody else who asks for any port.
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    _reserved.append(reserved)
+    return int(reserved.getsockname()[1])
 
 
 async def error_of(response: aiohttp.ClientResponse) -> dict[str, object]:

@@ -532,6 +532,7 @@ async def test_a_folder_that_is_missing_at_the_start_leaves_the_others_served(tm
 async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     async with world(tmp_path) as machine:
         with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taken.bind(("127.0.0.1", machine.port))
             taken.listen()
             code, _, errors = await machine.command("serve", "--config", str(tmp_path / "config.json"))
