@@ -74,8 +74,8 @@ check: dev-tools ## What needs neither Docker nor models, in three minutes: lint
 test: ## All of it: lint, unit, media, templates, molecule, demo, api; with the seconds of each
 	tools/run-tests
 
-test-unit: dev-tools ## Unit tests, a process for each processor
-	pytest --numprocesses=auto --dist=worksteal tests/unit
+test-unit: dev-tools ## Unit tests, a process for each processor: make test-unit SCHEDULES=10000
+	$(if $(SCHEDULES),SCHEDULES='$(SCHEDULES)') pytest --numprocesses=auto --dist=worksteal tests/unit
 
 test-media: dev-tools models ## Odd, broken and hostile files, and a fuzzer: make test-media FUZZ_COUNT=20000 FUZZ_SEED=1
 	pytest tests/media
