@@ -20,6 +20,7 @@ import pytest
 from aiohttp import web
 
 import docker_autostart
+from docker_autostart.configuration import START_TIMEOUT
 from docker_autostart.connections import LAST_KEEPALIVE_TIMEOUT
 from docker_autostart.visits import UPLOAD_PATIENCE
 from tests.unit.autostart.fake_engine import FakeEngine
@@ -122,6 +123,13 @@ class World:
         self.process = await self.spawn("serve", "--config", str(self.folder / "config.json"), **environment)
         await self.log_says("listening on")
 
+    async def compose_file_is_read(self) -> None:
+        """The daemon reads it after it listens, and the answer takes its way back from the command."""
+        async with asyncio.timeout(10):
+            while not self.engine.commands:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)
+
     async def log_says(self, words: str) -> str:
         """Read the daemon's log until a line has `words`."""
         assert self.process is not None
@@ -196,7 +204,7 @@ async def test_a_container_that_exists_and_is_unchanged_is_started_by_the_engine
         machine.engine.created = datetime.now(UTC)
         await asyncio.sleep(0.01)
         await machine.serve()
-        await asyncio.sleep(0.3)  # the compose file is read after the daemon listens
+        await machine.compose_file_is_read()
         assert await machine.get() == (200, "cold")
         assert machine.engine.starts == ["faster-whisper"]
         assert [command[0] for command in machine.engine.commands] == ["config"]
@@ -206,7 +214,7 @@ async def test_a_change_of_the_compose_file_is_left_to_compose(tmp_path: Path) -
     async with world(tmp_path) as machine:
         machine.engine.created = datetime.now(UTC)
         await machine.serve()
-        await asyncio.sleep(0.3)
+        await machine.compose_file_is_read()
         (tmp_path / "stack" / ".env").write_text("A=1\n")
         assert await machine.get() == (200, "cold")
         assert machine.engine.starts == []
@@ -221,7 +229,7 @@ async def test_ready_means_healthy_where_there_is_a_healthcheck(tmp_path: Path) 
         await asyncio.sleep(0.6)
         assert not asked.done()
         machine.engine.become("faster-whisper", "healthy")
-        assert await asyncio.wait_for(asked, 0.3) == (200, "cold")
+        assert await asyncio.wait_for(asked, 10) == (200, "cold")
 
 
 async def test_a_container_that_exits_fails_the_waiters_at_once(tmp_path: Path) -> None:
@@ -231,7 +239,7 @@ async def test_a_container_that_exits_fails_the_waiters_at_once(tmp_path: Path) 
         asked = asyncio.create_task(machine.get())
         await asyncio.sleep(0.5)
         await machine.engine.kill("faster-whisper")
-        assert (await asyncio.wait_for(asked, 0.3))[0] == 503
+        assert (await asyncio.wait_for(asked, START_TIMEOUT / 2))[0] == 503
         machine.listens_after = 0
         await asyncio.sleep(1.1)
         assert (await machine.get())[0] == 200
@@ -309,7 +317,7 @@ async def test_a_request_on_a_kept_connection_is_answered_by_a_daemon_that_ends(
         assert machine.process.returncode is None
         async with machine.client.post(url, headers={"Host": HOST}, data=b"body") as response:
             assert (response.status, response.headers["Connection"]) == (200, "close")
-        assert await asyncio.wait_for(machine.process.wait(), 1) == 0
+        assert await asyncio.wait_for(machine.process.wait(), LAST_KEEPALIVE_TIMEOUT - 1) == 0
 
 
 async def test_a_connection_that_nobody_uses_does_not_keep_a_daemon_from_ending(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_request_is_counted_once_from_its_first_byte_to_its_answer(
     stop = threading.Event()
 
     def watch() -> None:
-        with httpx.Client(base_url=http.base_url) as other:
+        with httpx.Client(base_url=http.base_url, timeout=20) as other:
             while not stop.is_set():
                 counted.append(requests(other))
 
