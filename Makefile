@@ -67,15 +67,25 @@ wheels: tools ## Fetch PyTorch for the image of WhisperX in demo and tests
 
 ## Tests
 
-.PHONY: check test test-unit test-media test-templates test-preflight test-api test-guide test-browser test-autostart test-whisperx test-kills molecule bench bench-quick
+.PHONY: check test test-all test-unit test-engine test-accuracy test-media test-templates test-preflight test-api test-guide test-browser \
+	test-autostart test-whisperx test-kills molecule bench bench-quick
 check: dev-tools ## What needs neither Docker nor models, in three minutes: lint, unit, templates
 	$(MAKE) --keep-going --jobs=2 --output-sync=target lint-ansible test-unit lint-types lint-python lint-yaml lint-shell test-templates
 
-test: ## All of it: lint, unit, media, templates, molecule, demo, api; with the seconds of each
+test: ## What every change has to pass: the check, engines, a deployment, the demo from outside and inside; half an hour
 	tools/run-tests
+
+test-all: ## Also every scenario of Molecule, accuracy on all recordings, kills, long fuzzing; hours, for the night
+	tools/run-tests all
 
 test-unit: dev-tools ## Unit tests, a process for each processor: make test-unit SCHEDULES=10000
 	$(if $(SCHEDULES),SCHEDULES='$(SCHEDULES)') pytest --numprocesses=auto --dist=worksteal tests/unit
+
+test-engine: dev-tools models ## The engine of faster-whisper, with real models and recordings
+	pytest --numprocesses=auto --dist=loadfile tests/engine
+
+test-accuracy: dev-tools models ## What the engine mishears of all recordings, against the library; make test takes a part of them
+	ACCURACY_RECORDINGS=all pytest tests/engine/test_accuracy.py
 
 test-media: dev-tools models ## Odd, broken and hostile files, and a fuzzer: make test-media FUZZ_COUNT=20000 FUZZ_SEED=1
 	pytest tests/media
@@ -83,10 +93,12 @@ test-media: dev-tools models ## Odd, broken and hostile files, and a fuzzer: mak
 test-templates: dev-tools ## Render the roles' templates, without a host
 	pytest tests/templates
 
-test-preflight: dev-tools images ## What is refused before anything on a host changes
+test-preflight: dev-tools engine ## What is refused before anything on a host changes
+	testbed/images vps
 	pytest tests/preflight
 
-molecule: dev-tools images models wheels ## One Molecule scenario: make molecule S=default
+molecule: dev-tools engine models wheels ## One Molecule scenario: make molecule S=default
+	testbed/images vps python $(shell grep -qs bookworm 'molecule/$(S)/molecule.yml' && echo vps-bookworm)
 	molecule test --scenario-name $(or $(S),default)
 
 test-api: dev-tools .demo/env ## The public API of the running demo
@@ -102,7 +114,8 @@ test-browser: dev-tools .demo/env ## The portal of the running demo in Chromium;
 test-autostart: dev-tools .demo/env ## Sleep and waking on the server of the running demo, whose idle timeout is seconds meanwhile
 	tests/autostart/run
 
-test-whisperx: dev-tools images models ## The WhisperX image with its real pipeline, in a container of its own
+test-whisperx: dev-tools engine models ## The WhisperX image with its real pipeline, in a container of its own
+	testbed/images python
 	testbed/whisperx build
 	trap 'testbed/whisperx down' EXIT; testbed/whisperx up; \
 	  WHISPERX_URL=http://127.0.0.1:$${WHISPERX_PORT:-18002} pytest tests/whisperx_api
@@ -110,7 +123,8 @@ test-whisperx: dev-tools images models ## The WhisperX image with its real pipel
 .demo/env:
 	@echo "There is no demo to test. Start one: make demo" >&2; exit 1
 
-test-kills: dev-tools images models ## Kill deployments at random moments, and repair each by a plain run: make test-kills COUNT=20
+test-kills: dev-tools engine models wheels ## Kill deployments at random moments, and repair each by a plain run: make test-kills COUNT=20
+	testbed/images vps python
 	python -m tests.kills $(if $(COUNT),--count $(COUNT))
 
 bench: dev-tools ## Measure: make bench, or make bench SUITE=first_light for one suite

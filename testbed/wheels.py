@@ -9,6 +9,7 @@ runs with any torch.
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import subprocess
 import sys
@@ -23,6 +24,13 @@ TORCHAUDIO = "torchaudio==2.11.0"
 
 
 def main() -> int:
+    # The demo and tests may want them at once: who comes second waits, and finds them.
+    with Path(__file__).open(encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return fetch()
+
+
+def fetch() -> int:
     WHEELS.mkdir(parents=True, exist_ok=True)
     if len(list(WHEELS.glob("*.whl"))) == 2:
         print("wheels: they are there")
