@@ -5,9 +5,8 @@ are wrong. `playbooks/preflight.yml`, with which `site.yml` begins, checks all o
 `site.yml` can show is in test_site.py.
 """
 
-import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,17 +24,18 @@ class Case:
     name: str
     variables: Mapping[str, Any]
     words: list[str] = field(default_factory=list)
-
-    @property
-    def host(self) -> str:
-        return f"{re.sub('[^a-z0-9]+', '-', self.name.lower())}.example.com"
+    alone: bool = False
+    """Whether it keeps other mistakes of its host from being found."""
 
 
 AUTOSTARTED = {"host": "a.example.com", "compose_dir": "/opt/a", "containers": ["a"], "proxy_port": 8001}
 
 CASES = [
     Case(
-        "nobody may come in", {"nginx_api_keys": [], "nginx_basic_users": []}, ["nginx_basic_users", "nginx_api_keys"]
+        "nobody may come in",
+        {"nginx_api_keys": [], "nginx_basic_users": []},
+        ["nginx_basic_users", "nginx_api_keys"],
+        alone=True,
     ),
     Case(
         "a key that is too short",
@@ -47,7 +47,9 @@ CASES = [
         {"nginx_basic_users": [{"name": "alice", "hash": "secret"}]},
         ["'alice' of nginx_basic_users", "openssl passwd -6"],
     ),
-    Case("a user without a hash", {"nginx_basic_users": [{"name": "alice"}]}, ["hash", "nginx_basic_users"]),
+    Case(
+        "a user without a hash", {"nginx_basic_users": [{"name": "alice"}]}, ["hash", "nginx_basic_users"], alone=True
+    ),
     Case(
         "a limit that lets nobody in",
         {"nginx_key_requests_per_second": 0},
@@ -66,19 +68,20 @@ CASES = [
         },
         ["'laptop' of nginx_basic_users", "no key of nginx_api_keys", "jobs belong to a name"],
     ),
-    Case("a domain that is none", {"site_domain": "my server"}, ["'whisper.my server'", "site_domain"]),
+    Case("a domain that is none", {"site_domain": "my server"}, ["'whisper.my server'", "site_domain"], alone=True),
     # The others that roles/certificates refuses are in test_certificates.py.
     Case(
         "an unknown source of certificates",
         {"certificates_source": "acme"},
         ["certificates_source", "must be one of", "letsencrypt"],
+        alone=True,
     ),
     Case("an address that is none", {"certificates_email": "admin"}, ["certificates_email is 'admin'"]),
     Case(
         "a disk that is too small", {"docker_free_space_required": 100_000}, ["GiB free", "docker_free_space_required"]
     ),
     Case("an unknown device", {"whisper_faster_device": "tpu"}, ["whisper_faster_device", "must be one of", "cpu"]),
-    Case("a state that is none", {"docker_state": "gone"}, ["docker_state", "present, absent"]),
+    Case("a state that is none", {"docker_state": "gone"}, ["docker_state", "present, absent"], alone=True),
     Case(
         "a model that is none",
         {"whisper_faster_model": "small"},
@@ -136,11 +139,13 @@ CASES = [
         "certificates of Let's Encrypt without the internet",
         {"bundle_archive": "/nowhere.tar"},
         ["without the internet", "certificates_source", "selfsigned or provided"],
+        alone=True,
     ),
     Case(
         "an archive to deploy from that is not there",
         {"bundle_archive": "/nowhere.tar", "certificates_source": "selfsigned"},
         ["/nowhere.tar does not exist", "make bundle"],
+        alone=True,
     ),
     Case("a time that is none", {"autostart_idle_timeout": -1}, ["autostart_idle_timeout is -1", "0 for never"]),
     Case(
@@ -194,10 +199,6 @@ class Archive:
     words: str
     damage: bytes = b"packages"
 
-    @property
-    def host(self) -> str:
-        return f"{self.name.replace(' ', '-')}.example.com"
-
     def variables(self, folder: Path) -> dict[str, Any]:
         """Make the archive in this folder; return the variables of a host that is deployed from it."""
         for file in ["note", *self.files]:
@@ -236,29 +237,56 @@ class Check:
     """The report on all hosts, and the files of the server before and after."""
 
     report: Report
+    hosts: Mapping[str, str]
+    """Name of a case or an archive → its host."""
     before: set[str]
     after: set[str]
 
 
+def share_hosts(cases: Iterable[Case]) -> list[list[Case]]:
+    """Group cases of different variables: what is wrong with a host is reported all at once."""
+    hosts: list[list[Case]] = []
+    for case in cases:
+        sharing = (
+            host
+            for host in hosts
+            if not any(other.alone or other.variables.keys() & case.variables.keys() for other in host)
+        )
+        host = None if case.alone else next(sharing, None)
+        if host is None:
+            hosts.append([case])
+        else:
+            host.append(case)
+    return hosts
+
+
 @pytest.fixture(scope="module")
 def check(server: str, tmp_path_factory: pytest.TempPathFactory) -> Check:
-    hosts: dict[str, Mapping[str, Any]] = {HOST: {}}
-    hosts |= {case.host: case.variables for case in CASES}
-    hosts |= {archive.host: archive.variables(tmp_path_factory.mktemp("archive")) for archive in ARCHIVES}
-    inventory = write_inventory(tmp_path_factory.mktemp("refusals") / "inventory", hosts)
+    variables: dict[str, dict[str, Any]] = {HOST: {}}
+    hosts: dict[str, str] = {}
+    for number, cases in enumerate(share_hosts(CASES)):
+        host = f"srv{number}.example.org"
+        hosts |= {case.name: host for case in cases}
+        variables[host] = {name: value for case in cases for name, value in case.variables.items()}
+    for number, archive in enumerate(ARCHIVES):
+        host = hosts[archive.name] = f"archive{number}.example.org"
+        variables[host] = archive.variables(tmp_path_factory.mktemp("archive"))
+    inventory = write_inventory(tmp_path_factory.mktemp("refusals") / "inventory", variables)
     before = changed_files(server)
-    report = play("playbooks/preflight.yml", inventory, "--forks", "4")
-    return Check(report, before, changed_files(server))
+    report = play("playbooks/preflight.yml", inventory)
+    return Check(report, hosts, before, changed_files(server))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_wrong_variables(check: Check, case: Case) -> None:
-    assert check.report.refused(case.host, *case.words), check.report.messages[case.host]
+    host = check.hosts[case.name]
+    assert check.report.refused(host, *case.words), check.report.messages[host]
 
 
 @pytest.mark.parametrize("archive", ARCHIVES, ids=lambda archive: archive.name)
 def test_an_archive_to_deploy_from_that_does_not_fit(check: Check, archive: Archive) -> None:
-    assert check.report.refused(archive.host, archive.words), check.report.messages[archive.host]
+    host = check.hosts[archive.name]
+    assert check.report.refused(host, archive.words), check.report.messages[host]
 
 
 def test_diarization_without_a_token_is_said_and_refuses_nothing(check: Check) -> None:

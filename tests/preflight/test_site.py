@@ -40,18 +40,29 @@ def printed_by_refused(inventory: Path, *options: str) -> str:
 
 
 def test_hosts_with_mistakes_of_all_kinds(tmp_path: Path, server: str) -> None:
-    """An unreachable host, an argument spec, an assertion, a file of the control machine and an archive."""
+    """One mistake on each host, and one host with a mistake for each of five roles."""
     kinds: dict[str, dict[str, Any]] = {
         "unreachable.example.com": {"ansible_host": "nowhere.invalid", "ansible_ssh_common_args": ""},
         "spec.example.com": {"whisper_faster_device": "tpu"},
         "assertion.example.com": {"nginx_key_requests_per_second": 0},
         "file.example.com": {"verify_recording": "/nowhere.wav"},
         "archive.example.com": {"bundle_archive": "/nowhere.tar", "certificates_source": "selfsigned"},
+        "five.example.com": {
+            "docker_free_space_required": 100_000,
+            "firewall_tcp_ports": [70000],
+            "whisper_faster_memory": "two",
+            "nginx_key_requests_per_second": 0,
+            "verify_recording": "/nowhere.wav",
+        },
     }
     report = refused(write_inventory(tmp_path / "inventory", kinds), server)
     host = "unreachable.example.com"
     words = [f"{host} cannot be reached", "Check ansible_host, ansible_user and ansible_port"]
     assert report.refused(host, *words), report.refusals
+
+    [message] = report.refusals["five.example.com"]
+    for variable in kinds["five.example.com"]:
+        assert len([line for line in message.splitlines() if variable in line]) == 1, message
 
 
 def test_a_missing_vault(tmp_path: Path, server: str) -> None:
@@ -81,30 +92,17 @@ def listener(server: str, *ports: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def taken_ports(tmp_path_factory: pytest.TempPathFactory, server: str) -> Report:
-    """All ports are taken on every host; with other ports for what is checked earlier, it gets to that of its name."""
-    hosts = {
-        "whisper-faster.example.com": {},
-        "whisperx.example.com": {"whisper_faster_port": 8101},
-        "autostart.example.com": {"whisper_faster_port": 8101, "whisperx_port": 8102},
-        "nginx.example.com": {"whisper_faster_port": 8101, "whisperx_port": 8102, "autostart_port": 8990},
-    }
-    inventory = write_inventory(tmp_path_factory.mktemp("ports") / "inventory", hosts)
+    inventory = write_inventory(tmp_path_factory.mktemp("ports") / "inventory", {HOST: {}})
     with listener(server, 80, 443, 8001, 8002, 8890):
         return refused(inventory, server)
 
 
 @pytest.mark.parametrize(
-    ("port", "host", "program"),
-    [
-        (443, "nginx", "nginx"),
-        (80, "nginx", "nginx"),
-        (8001, "whisper-faster", "whisper_faster_port"),
-        (8002, "whisperx", "whisperx_port"),
-        (8890, "autostart", "autostart_port"),
-    ],
+    ("port", "program"),
+    [(443, "nginx"), (80, "nginx"), (8001, "whisper_faster_port"), (8002, "whisperx_port"), (8890, "autostart_port")],
 )
-def test_a_taken_port(taken_ports: Report, port: int, host: str, program: str) -> None:
-    assert taken_ports.refused(f"{host}.example.com", f":{port} ", "python3", program), taken_ports.refusals
+def test_a_taken_port(taken_ports: Report, port: int, program: str) -> None:
+    assert taken_ports.refused(HOST, f":{port} ", "python3", program), taken_ports.refusals
 
 
 def test_an_unsupported_distribution(tmp_path: Path, server: str) -> None:
