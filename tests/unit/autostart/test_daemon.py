@@ -349,11 +349,11 @@ async def test_a_trickled_upload_does_not_keep_a_daemon_from_ending(tmp_path: Pa
         await asyncio.sleep(0.5)
         assert machine.process is not None
         machine.process.send_signal(signal.SIGTERM)
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), UPLOAD_PATIENCE + 1)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 2 * UPLOAD_PATIENCE)
         assert head.startswith(b"HTTP/1.1 503 ")
         assert b"\r\nRetry-After: 5\r\n" in head
         assert (await long)[0] == 200
-        assert await asyncio.wait_for(machine.process.wait(), LAST_KEEPALIVE_TIMEOUT + 1) == 0
+        assert await asyncio.wait_for(machine.process.wait(), 2 * LAST_KEEPALIVE_TIMEOUT) == 0
         trickling.cancel()
         writer.close()
 
