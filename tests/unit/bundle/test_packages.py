@@ -28,7 +28,9 @@ def installations() -> Iterator[tuple[str, str | list[str]]]:
         for task in tasks_in(load(str(path.relative_to(ROLES)))):
             apt = task.get("ansible.builtin.apt", {})
             if "name" in apt and apt.get("state") != "absent":
-                yield path.parents[1].name, apt["name"]
+                role, name = path.parents[1].name, apt["name"]
+                variable = str(name).removeprefix("{{ ").removesuffix(" }}")
+                yield role, load(f"{role}/vars/main.yml").get(variable, name) if variable.startswith("__") else name
 
 
 def test_every_package_that_a_role_installs_is_in_it() -> None:
@@ -41,6 +43,19 @@ def test_every_package_that_a_role_installs_is_in_it() -> None:
             templated.append(role)
         else:
             wanted |= {name} if isinstance(name, str) else set(name)
-    assert templated == ["certificates", "docker"], "their packages are named above"
+    assert templated == ["certificates", "docker", "packages"], "named above; those of the last are those of the others"
     # Ansible itself needs python3-apt on the host.
     assert wanted - WITHOUT | {"python3-apt"} == set(load("bundle/vars/main.yml")["__bundle_packages"])
+
+
+def test_site_yml_installs_those_of_all_roles_at_once() -> None:
+    variables = {
+        variable
+        for path in ROLES.glob("*/vars/main.yml")
+        for variable in load(str(path.relative_to(ROLES)))
+        if variable.endswith("_apt_packages")
+    }
+    plays = yaml.safe_load((ROLES.parent / "site.yml").read_text(encoding="utf-8"))
+    (gathered,) = [play["vars"]["packages_names"] for play in plays if "packages_names" in play.get("vars", {})]
+    assert {variable for variable in variables if variable not in gathered} == set()
+    assert variables
