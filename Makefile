@@ -67,8 +67,8 @@ wheels: tools ## Fetch PyTorch for the image of WhisperX in demo and tests
 
 ## Tests
 
-.PHONY: check test test-all test-unit test-engine test-accuracy test-media test-templates test-preflight test-api test-guide test-browser \
-	test-autostart test-whisperx test-kills molecule bench bench-quick
+.PHONY: check test test-all test-unit test-engine test-accuracy test-media test-templates test-preflight test-api test-guide test-browser
+.PHONY: test-autostart test-whisperx test-kills molecule bench bench-quick
 check: dev-tools ## What needs neither Docker nor models, in three minutes: lint, unit, templates
 	$(MAKE) --keep-going --jobs=2 --output-sync=target lint-ansible test-unit lint-types lint-python lint-yaml lint-shell test-templates
 
@@ -111,7 +111,7 @@ test-browser: dev-tools .demo/env ## The portal of the running demo in Chromium;
 	tests/browser/chromium
 	set -a; . .demo/env; SCREENSHOT='$(SCREENSHOT)' pytest tests/browser
 
-test-autostart: dev-tools .demo/env ## Sleep and waking on the server of the running demo, whose idle timeout is seconds meanwhile
+test-autostart: dev-tools .demo/env ## Cold starts, idle stops and restarts on the running demo, with an idle timeout of seconds
 	tests/autostart/run
 
 test-whisperx: dev-tools engine models ## The WhisperX image with its real pipeline, in a container of its own

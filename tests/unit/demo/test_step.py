@@ -33,7 +33,7 @@ def test_a_failure_shows_what_was_printed(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_the_command_too(tmp_path: Path) -> None:
-    command = [STEP, "A step", "bash", "-c", "echo $$ > child; sleep 600"]
+    command = [str(STEP), "A step", "bash", "-c", "echo $$ > child; sleep 600"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True)
     child = tmp_path / "child"
     while not (child.exists() and child.read_text()):
