@@ -78,8 +78,8 @@ def test_a_host_gets_what_concerns_it_and_nothing_of_another(inventory: Path) ->
 
 
 def test_the_copy_is_an_inventory_with_the_same_variables(inventory: Path, tmp_path: Path) -> None:
-    with tarfile.open(fileobj=BytesIO(pack(inventory, "a.example.com").stdout)) as archive:
-        archive.extractall(tmp_path, filter="data")
+    archive = pack(inventory, "a.example.com").stdout
+    subprocess.run(["tar", "--extract", "--gzip", "--directory", tmp_path], input=archive, check=True)
 
     def variables(folder: Path) -> object:
         command = ["ansible-inventory", "--inventory", str(folder), "--host", "a.example.com"]
