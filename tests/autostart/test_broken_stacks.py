@@ -24,12 +24,16 @@ PORTS = {"exits": 18101, "unhealthy": 18102, "renamed": 18103, "disk": 18104}
 COMPOSE = """
 services:
   app:
-    image: python:3.11-slim
+    image: {image}
     container_name: {name}
     command: [python, -m, http.server, --directory, /app, "8000"]
     init: true
     volumes: [./app:/app:ro]
     ports: ["127.0.0.1:{port}:8000"]
+"""
+# The image is the service's, whose health is another question.
+WITHOUT_HEALTH = """
+    healthcheck: {disable: true}
 """
 EXITS_WHILE_BROKEN = """
     entrypoint: [sh, -c, 'test ! -e /app/broken || exit 3; exec "$$@"', sh]
@@ -96,12 +100,14 @@ def stacks(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     before = host.check_output("cat %s", CONFIGURATION)
     configuration = json.loads(before)
     daemon = process(host)
-    breaks = {"exits": EXITS_WHILE_BROKEN, "unhealthy": UNHEALTHY_WHILE_BROKEN}
+    image = host.check_output("docker container inspect --format '{{.Config.Image}}' faster-whisper")
+    breaks = {"exits": EXITS_WHILE_BROKEN + WITHOUT_HEALTH, "unhealthy": UNHEALTHY_WHILE_BROKEN}
     stacks = folder / "broken"
     for name, port in PORTS.items():
         (stacks / name / "app").mkdir(parents=True)
         (stacks / name / "app/broken").touch()
-        (stacks / name / "compose.yaml").write_text(COMPOSE.format(name=name, port=port) + breaks.get(name, ""))
+        compose = COMPOSE.format(image=image, name=name, port=port)
+        (stacks / name / "compose.yaml").write_text(compose + breaks.get(name, WITHOUT_HEALTH))
         configuration["services"][f"{name}.localhost"] = {
             "composeDir": f"{FOLDER}/{name}",
             "containers": [name],
