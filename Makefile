@@ -78,8 +78,9 @@ test: ## What every change has to pass: the check, engines, a deployment, the de
 test-all: ## Also every scenario of Molecule, accuracy on all recordings, kills, long fuzzing; hours, for the night
 	tools/run-tests all
 
-test-unit: dev-tools ## Unit tests, a process for each processor: make test-unit SCHEDULES=10000
-	$(if $(SCHEDULES),SCHEDULES='$(SCHEDULES)') pytest --numprocesses=auto --dist=worksteal tests/unit
+# Half of the time they wait: for sockets, processes, and times that are short.
+test-unit: dev-tools ## Unit tests, two processes for each processor: make test-unit SCHEDULES=10000
+	$(if $(SCHEDULES),SCHEDULES='$(SCHEDULES)') pytest --numprocesses=$$(($$(nproc) * 2)) --dist=worksteal tests/unit
 
 test-engine: dev-tools models ## The engine of faster-whisper, with real models and recordings
 	pytest --numprocesses=auto --dist=loadfile tests/engine
