@@ -137,15 +137,15 @@ def second_deployment() -> tuple[float, int]:
 
 def measure(*, warm: bool) -> list[Row]:
     """Measure everything; with ``warm`` the cold run, some minutes, is left out."""
-    rows = [] if warm else [below("make demo on a bare Debian 13", cold_demo(), "s", 600)]
+    rows = [] if warm else [below("make demo on a bare Debian 13", cold_demo(), "s", 330)]
     run("demo/up")
     rows.append(below("make demo, everything there", seconds("demo/up"), "s", 60))
     took, changed = second_deployment()
     rows += [
-        below("second site.yml", took, "s", 60),
+        below("second site.yml", took, "s", 30),
         exactly("second site.yml, tasks that changed something", changed, "", 0),
         below(
-            "playbooks/status.yml", seconds("ansible-playbook", "playbooks/status.yml", "-i", "inventory/demo"), "s", 10
+            "playbooks/status.yml", seconds("ansible-playbook", "playbooks/status.yml", "-i", "inventory/demo"), "s", 6
         ),
     ]
     env = read_env(ROOT / ".demo/env")
