@@ -21,8 +21,8 @@ CODE_MARKUP = re.compile(r"\b[CEOV]\(([^)]*)\)")
 
 
 def role_folders() -> list[Path]:
-    """Return the folders of all roles, sorted by name."""
-    return sorted(path for path in ROLES.iterdir() if path.is_dir())
+    """Return the folders of all roles with tasks, sorted by name; one has actions for the others alone."""
+    return sorted(path for path in ROLES.iterdir() if (path / "tasks").is_dir())
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
