@@ -24,7 +24,7 @@ REFS = "/cache/hub/models--acme--model/refs/main"
     ],
 )
 def test_a_model_is_whole_when_each_file_is_there(evaluate: Evaluate, paths: list[str], whole: bool) -> None:
-    found: dict[str, Any] = {"files": [{"path": path} for path in paths]}
+    found: dict[str, Any] = {"stdout_lines": paths}
     variables = {"__model_cache_wanted": MODEL, "__model_cache_found": found}
     assert evaluate("model_cache", "__model_cache_is_whole", **variables) is whole
 

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 
+from testinfra.host import Host
+
 
 def test_without_a_change_there_is_none(check: Callable[..., str], state: Callable[[], str]) -> None:
     before = state()
@@ -41,3 +43,21 @@ def test_a_key_that_is_put_in_force_and_used_is_not_shown(site: Callable[..., st
     printed = site(nginx_api_keys=[{"name": "further", "key": key}])
     assert "understood" in printed, "the recording was sent with that key"
     assert key not in printed
+
+
+def test_a_run_mends_what_a_hand_changed(site: Callable[..., str], host: Host) -> None:
+    units = ["docker.service", "nginx.service", "docker-autostart.socket", "docker-autostart.service"]
+    spoil = [
+        f"systemctl disable --now {' '.join(units[1:])}",
+        "chmod 0666 /etc/systemd/system/docker-autostart.service",
+        "chown nobody /opt/docker-autostart/config.json",
+        "echo net.ipv4.tcp_syncookies=0 >/etc/sysctl.d/60-whisper-services.conf",
+        "rm /usr/local/bin/docker-autostart",
+    ]
+    host.check_output("; ".join(spoil))
+    site()
+    assert [unit for unit in units if not (host.service(unit).is_running and host.service(unit).is_enabled)] == []
+    assert host.file("/etc/systemd/system/docker-autostart.service").mode == 0o644
+    assert host.file("/opt/docker-autostart/config.json").user == "root"
+    assert host.run("grep -rlx net.ipv4.tcp_syncookies=0 /etc/sysctl.d").stdout == ""
+    assert host.file("/usr/local/bin/docker-autostart").is_symlink
