@@ -5,7 +5,9 @@ tools: `git clone` and `make demo`, as a newcomer would. Everything else is meas
 """
 
 import json
+import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -22,6 +24,9 @@ SPEECH = ROOT / ".cache/speech"
 NEWCOMER = "whisper-newcomer"
 CLIP_SECONDS = 7.0
 REQUESTS = 20
+FIRST = "whisper-first"
+# The last commit before deployments were made quicker, to compare with.
+BEFORE = "c159a5b"
 
 
 def run(*command: str) -> str:
@@ -49,10 +54,10 @@ def inside(*command: str) -> str:
     return run("docker", "exec", NEWCOMER, *command)
 
 
-def bed(playbook: str) -> None:
-    """Create or destroy the newcomer's machine."""
-    instance = json.dumps({"testbed_instances": [{"name": NEWCOMER}]})
-    run("ansible-playbook", f"testbed/{playbook}.yml", "--extra-vars", instance)
+def bed(playbook: str, **instance: object) -> None:
+    """Create or destroy a machine of the test bed, the newcomer's unless it has another name."""
+    instances = json.dumps({"testbed_instances": [{"name": NEWCOMER} | instance]})
+    run("ansible-playbook", f"testbed/{playbook}.yml", "--extra-vars", instances)
 
 
 def cold_demo() -> float:
@@ -76,6 +81,46 @@ def cold_demo() -> float:
         return time.monotonic() - start
     finally:
         bed("destroy")
+
+
+def first_deployment(revision: str) -> float:
+    """Seconds of the first `site.yml` of a revision with both services on a bare server, whose images are made."""
+    tree = ROOT / ".cache/first-light" / revision
+    run("git", "worktree", "add", "--force", "--detach", str(tree), revision)
+    try:
+        for name in (".venv", ".cache"):
+            (tree / name).symlink_to(ROOT / name)
+        (tree / ".demo").mkdir()
+        subprocess.run([sys.executable, "-m", "tools.credentials", ".demo/credentials.yml"], cwd=tree, check=True)
+        # The first one makes the images on this machine, and packs them.
+        _deploy(tree)
+        return _deploy(tree)
+    finally:
+        shutil.rmtree(tree)
+        run("git", "worktree", "prune")
+
+
+def _deploy(tree: Path) -> float:
+    names = [f"{name}.first.localhost" for name in ("whisper", "whisperx", "portal")]
+    variables = {
+        "ansible_host": FIRST,
+        "site_domain": "first.localhost",
+        "site_https_port": 9443,
+        "image_delivery": "load",
+        "whisper_faster_base_image": "whisper-services/python:3.11-slim",
+        "whisperx_base_image": "whisper-services/python:3.11-slim",
+    }
+    bed("create", name=FIRST, published_ports=["127.0.0.1:9443:443"], names=names)
+    try:
+        start = time.monotonic()
+        deployment = ["ansible-playbook", "site.yml", "-i", "inventory/demo", "--extra-vars", json.dumps(variables)]
+        done = subprocess.run(deployment, cwd=tree, env=os.environ, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
+        done.check_returncode()
+        return time.monotonic() - start
+    finally:
+        bed("destroy", name=FIRST, names=names)
 
 
 def edge_overhead(env: dict[str, str]) -> float:
@@ -127,29 +172,40 @@ def idle_megabytes(vps: str) -> float:
     return float(usage.partition("MiB")[0]) * 1024**2 / 1e6
 
 
-def second_deployment() -> tuple[float, int]:
-    """Seconds of a second `site.yml` and how many tasks changed something."""
+def second_deployment(vps: str, command: str) -> tuple[float, int]:
+    """Seconds of a second `site.yml`, after the daemon was told to start or stop both services, and changed tasks."""
+    for service in ("faster-whisper", "whisperx"):
+        run("docker", "exec", vps, "docker-autostart", command, service)
     start = time.monotonic()
     recap = run("ansible-playbook", "site.yml", "-i", "inventory/demo")
     took = time.monotonic() - start
     return took, sum(int(count) for count in re.findall(r"changed=(\d+)", recap))
 
 
+def cold() -> list[Row]:
+    """What takes minutes: the newcomer's wait, and first deployments before and after."""
+    run("testbed/images")
+    rows = [below("make demo on a bare Debian 13", cold_demo(), "s", 330)]
+    before = first_deployment(BEFORE)
+    first = "first site.yml of both services on a bare server, images made"
+    return [*rows, below(f"{first}; the target is that of {BEFORE}", first_deployment("HEAD"), "s", round(before, 1))]
+
+
 def measure(*, warm: bool) -> list[Row]:
-    """Measure everything; with ``warm`` the cold run, some minutes, is left out."""
-    rows = [] if warm else [below("make demo on a bare Debian 13", cold_demo(), "s", 330)]
+    """Measure everything; with ``warm`` what takes minutes is left out."""
+    rows = [] if warm else cold()
     run("demo/up")
     rows.append(below("make demo, everything there", seconds("demo/up"), "s", 60))
-    took, changed = second_deployment()
-    rows += [
-        below("second site.yml", took, "s", 30),
-        exactly("second site.yml, tasks that changed something", changed, "", 0),
-        below(
-            "playbooks/status.yml", seconds("ansible-playbook", "playbooks/status.yml", "-i", "inventory/demo"), "s", 6
-        ),
-    ]
     env = read_env(ROOT / ".demo/env")
+    for command, state in (("stop", "asleep"), ("start", "awake")):
+        took, changed = second_deployment(env["VPS_CONTAINER"], command)
+        rows += [
+            below(f"second site.yml, both services {state}", took, "s", 30),
+            exactly(f"second site.yml, both services {state}, tasks that changed something", changed, "", 0),
+        ]
+    status = seconds("ansible-playbook", "playbooks/status.yml", "-i", "inventory/demo")
     rows += [
+        below("playbooks/status.yml", status, "s", 6),
         below("edge and server beyond the engine's time, 7 s clip, median", edge_overhead(env), "ms", 30),
         below("image of faster-whisper", image_megabytes(env["VPS_CONTAINER"]), "MB", 500),
         below("idle container with base loaded", idle_megabytes(env["VPS_CONTAINER"]), "MB", 400),
