@@ -64,7 +64,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
 
     def _look(self, paths: Sequence[str], task_vars: dict[str, Any] | None) -> dict[str, tuple[str, ...]]:
         """What is at the paths, as `_wanted` has it; nothing about a path where there is nothing."""
-        answer = self._act("ask", {"argv": ["sh", "-c", _LOOK, "sh", *paths]}, task_vars)
+        answer = self._act("probe", {"argv": ["sh", "-c", _LOOK, "sh", *paths]}, task_vars)
         seen: dict[str, tuple[str, ...]] = {}
         for line in answer["stdout_lines"]:
             kind, *rest = line.split("\t")

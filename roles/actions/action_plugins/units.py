@@ -29,8 +29,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         """What systemd knows of each unit; it writes a paragraph for each, in the order asked for."""
         task = self._task.copy()
         task.args = {"argv": ["systemctl", "show", "--property=ActiveState,UnitFileState", "--", *names]}
-        ask = self._shared_loader_obj.action_loader.get(
-            "ask",
+        probe = self._shared_loader_obj.action_loader.get(
+            "probe",
             task=task,
             connection=self._connection,
             play_context=self._play_context,
@@ -38,6 +38,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             templar=self._templar,
             shared_loader_obj=self._shared_loader_obj,
         )
-        paragraphs = ask.run(task_vars=task_vars).get("stdout", "").split("\n\n")
+        paragraphs = probe.run(task_vars=task_vars).get("stdout", "").split("\n\n")
         seen = [set(paragraph.split()) for paragraph in paragraphs]
         return seen if len(seen) == len(names) else [set() for _ in names]

@@ -89,11 +89,11 @@ def entry(path: Path, **others: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("pipelining", [True, False], ids=["pipelined", "as a module"])
-def test_ask_tells_what_a_command_printed_in_check_mode_too(play: Play, pipelining: bool) -> None:
+def test_probe_tells_what_a_command_printed_in_check_mode_too(play: Play, pipelining: bool) -> None:
     play.pipelining = pipelining
     told, failed = play(
-        ("ask", {"argv": ["sh", "-c", 'printf "%s\\n" "$1" "$TOLD"; echo aside >&2', "sh", "it's $HOME"]}),
-        ("ask", {"argv": ["sh", "-c", "echo no such image >&2; exit 3"]}),
+        ("probe", {"argv": ["sh", "-c", 'printf "%s\\n" "$1" "$TOLD"; echo aside >&2', "sh", "it's $HOME"]}),
+        ("probe", {"argv": ["sh", "-c", "echo no such image >&2; exit 3"]}),
         options=["--check"],
     )
     assert told["stdout_lines"] == ["it's $HOME", "by the play"]

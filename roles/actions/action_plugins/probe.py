@@ -1,4 +1,4 @@
-"""`ask`: runs a command on the host that changes nothing there, in check mode too.
+"""`probe`: runs a read-only command on the host, in check mode too.
 
 `ansible.builtin.command` copies a module to the host and starts Python for it, which takes several times as long.
 Returns `rc`, `stdout` and `stderr` without the newline at their end, and `stdout_lines`; fails unless `rc` is 0.
