@@ -424,6 +424,35 @@ async def test_reload_with_a_good_and_a_bad_file(tmp_path: Path) -> None:
         await machine.log_says("stopped (idle)")
 
 
+@pytest.mark.parametrize(
+    ("text", "logged"),
+    [
+        ("[" * 100_000, "not JSON: nested too deeply"),
+        ('{"services": {"\\ud800": 1}}', "is not a host name"),
+        (
+            '{"services": {"%s": {"composeDir": "/%s", "proxyPort": 1, "containers": ["a1"]}}}' % (HOST, 300 * "a"),
+            "is not a folder",
+        ),
+        (
+            '{"services": {"%s": {"composeDir": "/a\\u0000", "proxyPort": 1, "containers": ["a1"]}}}' % HOST,
+            "is not a folder",
+        ),
+    ],
+    ids=["nested", "surrogate", "long name", "NUL"],
+)
+async def test_reload_survives_any_file(tmp_path: Path, text: str, logged: str) -> None:
+    async with world(tmp_path) as machine:
+        await machine.serve()
+        assert machine.process is not None
+        machine.configure(text.replace('{"services"', '{"port": %d, "services"' % machine.port))
+        machine.process.send_signal(signal.SIGHUP)
+        await machine.log_says(logged)
+        await machine.log_says("the configuration stays as it was")
+        machine.configure(idleTimeout=1)
+        machine.process.send_signal(signal.SIGHUP)
+        await machine.log_says("is in force")
+
+
 async def test_operators_commands(tmp_path: Path) -> None:
     async with world(tmp_path) as machine:
         code, _, errors = await machine.command("status")

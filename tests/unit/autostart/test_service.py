@@ -430,6 +430,26 @@ def test_held_awake_a_service_is_not_stopped_until_it_is_released() -> None:
     run(scenario)
 
 
+def test_a_monitor_can_tell_a_service_that_cannot_start_from_one_that_sleeps() -> None:
+    async def scenario() -> None:
+        life = Life()
+        life.stack.start_failure = "out of memory"
+        with pytest.raises(StartFailed):
+            await life.use()
+        for pause in (0, 120):  # the second time after the back-off: it would be started again, if anybody asked
+            await asyncio.sleep(pause)
+            with pytest.raises(StartFailed, match="out of memory"):
+                await life.service.enter(wake=False)
+        assert life.stack.starts == 1
+        life.stack.start_failure = None
+        await life.use()
+        await asyncio.sleep(30)
+        with pytest.raises(Asleep):
+            await life.service.enter(wake=False)
+
+    run(scenario)
+
+
 def test_monitors_do_not_wake_do_not_keep_awake_and_do_not_get_cut_off() -> None:
     async def scenario() -> None:
         life = Life()

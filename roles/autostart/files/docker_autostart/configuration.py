@@ -106,6 +106,8 @@ def parse_configuration(text: str) -> Configuration:
         document = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise ConfigurationError([Problem(error.lineno, "", f"not JSON: {error.msg}, column {error.colno}")]) from error
+    except RecursionError as error:
+        raise ConfigurationError([Problem(1, "", "not JSON: nested too deeply")]) from error
     except ValueError as error:
         raise ConfigurationError([Problem(1, "", f"not JSON: {error}")]) from error
     lines, problems = _positions(text)

@@ -57,33 +57,36 @@ async def serve(configuration_file: Path, run_directory: Path) -> None:
     daemon = _Daemon(configuration_file, run_directory, configuration)
     reloads = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, reloads.set)
-    chores = [
-        asyncio.create_task(daemon.watch_engine()),
-        asyncio.create_task(daemon.keep_memory()),
-        asyncio.create_task(daemon.publish_status()),
-        asyncio.create_task(daemon.check_stacks()),
-        asyncio.create_task(daemon.reload_on(reloads, notifier)),
-    ]
     runner = web.ServerRunner(daemon.connections, handle_signals=False, shutdown_timeout=0)
     await runner.setup()
-    for listener in listeners:
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
-    operators = await admin.listen(daemon.admin_application, socket_path(run_directory))
-    notifier.tell("READY=1", f"STATUS=Serving {len(configuration.services)} services")
-    log.info("listening on %s", ", ".join(str(listener.getsockname()[:2]) for listener in listeners))
+    operators = None
     try:
-        await ended.wait()
-        notifier.tell("STOPPING=1", "STATUS=Waiting for requests to end")
-        log.info("stopping: no new connections, %d requests to end", daemon.requests)
-        for site in runner.sites:
-            await site.stop()
-        await daemon.drain()
+        # Without one of these the daemon would go on half blind: a fault of ours ends it, and systemd starts it again.
+        async with asyncio.TaskGroup() as group:
+            chores = [
+                group.create_task(daemon.watch_engine()),
+                group.create_task(daemon.keep_memory()),
+                group.create_task(daemon.publish_status()),
+                group.create_task(daemon.check_stacks()),
+                group.create_task(daemon.reload_on(reloads, notifier)),
+            ]
+            for listener in listeners:
+                await web.SockSite(runner, listener, backlog=BACKLOG).start()
+            operators = await admin.listen(daemon.admin_application, socket_path(run_directory))
+            notifier.tell("READY=1", f"STATUS=Serving {len(configuration.services)} services")
+            log.info("listening on %s", ", ".join(str(listener.getsockname()[:2]) for listener in listeners))
+            await ended.wait()
+            notifier.tell("STOPPING=1", "STATUS=Waiting for requests to end")
+            log.info("stopping: no new connections, %d requests to end", daemon.requests)
+            for site in runner.sites:
+                await site.stop()
+            await daemon.drain()
+            for chore in chores:
+                chore.cancel()
     finally:
-        for chore in chores:
-            chore.cancel()
-        await asyncio.gather(*chores, return_exceptions=True)
         await runner.cleanup()
-        await operators.cleanup()
+        if operators is not None:
+            await operators.cleanup()
         await daemon.close()
     log.info("stopped; containers stay as they are")
 
@@ -147,13 +150,7 @@ class _Daemon:
             await asked.wait()
             asked.clear()
             try:
-                configuration = read_configuration(self._configuration_file)
-                if configuration.port != self._fleet.configuration.port:
-                    line = configuration.lines.get("/port", 1)
-                    raise ConfigurationError([Problem(line, "port", "changes with a restart only")])
-                problems, described = await find_problems(configuration, self._compose)
-                if problems:
-                    raise ConfigurationError(problems)
+                configuration, described = await self._checked_configuration()
             except ConfigurationError as error:
                 for problem in error.problems:
                     log.error("%s: %s", self._configuration_file, problem)
@@ -163,6 +160,17 @@ class _Daemon:
                 self._note_whole_projects(described)
                 log.info("%s is in force, %d services", self._configuration_file, len(configuration.services))
                 notifier.tell(f"STATUS=Serving {len(configuration.services)} services")
+
+    async def _checked_configuration(self) -> tuple[Configuration, dict[str, set[str]]]:
+        """What the file says now, and the containers of each service's Compose file. Raises `ConfigurationError`."""
+        configuration = read_configuration(self._configuration_file)
+        if configuration.port != self._fleet.configuration.port:
+            line = configuration.lines.get("/port", 1)
+            raise ConfigurationError([Problem(line, "port", "changes with a restart only")])
+        problems, described = await find_problems(configuration, self._compose)
+        if problems:
+            raise ConfigurationError(problems)
+        return configuration, described
 
     async def close(self) -> None:
         self._remember()

@@ -1,6 +1,7 @@
 """A configuration against this machine: do the folders exist, and does each compose file describe the containers?"""
 
 import asyncio
+import os
 
 from docker_autostart.compose import ComposeError, DockerCompose
 from docker_autostart.configuration import Configuration, Problem, ServiceSettings
@@ -19,9 +20,9 @@ async def find_problems(
 async def _check(
     configuration: Configuration, service: ServiceSettings, compose: DockerCompose
 ) -> tuple[Problem | None, set[str] | None]:
-    if not service.compose_dir.is_dir():
+    if not os.path.isdir(service.compose_dir):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
         return configuration.problem(service.host, "composeDir", f"{service.compose_dir} is not a folder"), None
-    if service.compose_file is not None and not service.compose_file.is_file():
+    if service.compose_file is not None and not os.path.isfile(service.compose_file):  # noqa: PTH113 - as above
         return configuration.problem(service.host, "composeFile", f"{service.compose_file} is not a file"), None
     try:
         names = await compose.container_names(service)

@@ -147,8 +147,9 @@ class Service:
     async def enter(self, *, wake: bool = True) -> Visit:
         """Let a request in, as soon as the service is ready; every `Visit` must be given back with `leave`.
 
-        With `wake` false the request neither wakes the service nor keeps it awake. Raises `Asleep` (only then),
-        `StartFailed`, `Withdrawn`, and after `start_timeout` seconds `StartTimeout`, or `Stopping` during a stop.
+        With `wake` false the request neither wakes the service nor keeps it awake, and gets `Asleep`, or `StartFailed`
+        after a start that failed, however long ago. Raises `StartFailed` during the back-off, `Withdrawn`, and after
+        `start_timeout` seconds `StartTimeout`, or `Stopping` during a stop.
         """
         visit = self.enter_at_once(wake=wake)
         if visit is not None:
@@ -184,6 +185,9 @@ class Service:
         if self.state is State.READY:
             return True
         if not wake:
+            if failing := self.failing:
+                wait = self._retry_at - asyncio.get_running_loop().time()
+                raise type(failing)(failing.message, retry_after=max(wait, RETRY_LATER))
             raise Asleep(f"{self.settings.name} is asleep, and this kind of request does not wake it.")
         if failure := self._failure_not_to_be_repeated_yet():
             raise failure
