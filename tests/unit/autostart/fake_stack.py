@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from docker_autostart.configuration import ServiceSettings, parse_configuration
 from docker_autostart.errors import EngineUnavailable, StartFailed
-from docker_autostart.service import StopFailed
+from docker_autostart.stopping import StopFailed
 
 
 def settings(**changes: object) -> ServiceSettings:

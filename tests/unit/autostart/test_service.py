@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from docker_autostart.errors import Asleep, EngineUnavailable, StartFailed, StartTimeout, Stopping
-from docker_autostart.service import DRAIN_RECHECK, Service, State, StopFailed
+from docker_autostart.service import DRAIN_RECHECK, Service, State
+from docker_autostart.stopping import StopFailed
 from docker_autostart.visits import DRAIN_TIMEOUT, UPLOAD_PATIENCE
 from tests.unit.autostart.fake_stack import FakeStack, settings
 from tests.unit.autostart.virtual_time import VirtualTimeLoop

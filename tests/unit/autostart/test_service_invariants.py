@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from docker_autostart.errors import Asleep, StartFailed, StartTimeout, Stopping
-from docker_autostart.service import DRAIN_RECHECK, Service, State, StopFailed
+from docker_autostart.service import DRAIN_RECHECK, Service, State
+from docker_autostart.stopping import StopFailed
 from docker_autostart.visits import DRAIN_TIMEOUT, UPLOAD_PATIENCE, Visit
 from tests.unit.autostart.fake_stack import FakeStack, settings
 from tests.unit.autostart.virtual_time import VirtualTimeLoop

@@ -14,7 +14,8 @@ from docker_autostart.errors import RequestError, UnknownHost, error_response
 from docker_autostart.events import EventLog
 from docker_autostart.fleet import Fleet
 from docker_autostart.metrics import Metrics
-from docker_autostart.service import Service, State, StopFailed
+from docker_autostart.service import Service, State
+from docker_autostart.stopping import StopFailed
 
 
 class Conflict(RequestError):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from docker_autostart.configuration import Configuration, ServiceSettings
 from docker_autostart.errors import TooManyHeld, UnknownHost
 from docker_autostart.events import Recorder
-from docker_autostart.service import RETRY_LATER, NotWantedAnyMore, Service, Stack, State, StopFailed
+from docker_autostart.service import RETRY_LATER, NotWantedAnyMore, Service, Stack, State
+from docker_autostart.stopping import StopFailed
 from docker_autostart.visits import Visit
 
 HELD_PER_SERVICE = 200

@@ -6,12 +6,12 @@ here knows Docker or sockets: a `Stack` does what is to be done, and tests use a
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from docker_autostart.admission import Admission
+from docker_autostart.backoff import StartBackoff
 from docker_autostart.configuration import LONGEST_START_TIMEOUT, ServiceSettings
 from docker_autostart.errors import (
     Asleep,
@@ -23,15 +23,12 @@ from docker_autostart.errors import (
     Withdrawn,
 )
 from docker_autostart.events import Recorder
+from docker_autostart.stopping import StopFailed, StopRequests
 from docker_autostart.visits import DRAIN_TIMEOUT, Visit
 
 START_LIMIT = LONGEST_START_TIMEOUT
 """A start goes on after its clients gave up, so that their next attempt finds it further; but not for ever."""
 
-LONGEST_BACKOFF = 60.0
-BREAKER_FAILURES = 5
-BREAKER_WINDOW = 600.0
-BREAKER_PAUSE = 60.0
 RETRY_LATER = 5.0
 """`Retry-After` where nothing better is known, in seconds."""
 DRAIN_RECHECK = 1.0
@@ -45,10 +42,6 @@ class State(StrEnum):
     DRAINING = "draining"
     STOPPING = "stopping"
     FAILED = "failed"
-
-
-class StopFailed(Exception):
-    """The stack still runs."""
 
 
 class NotWantedAnyMore(Exception):
@@ -69,13 +62,6 @@ class Stack(Protocol):
 
     async def busy(self) -> int | None:
         """The number of background jobs; None where the container does not say."""
-
-
-@dataclass(slots=True)
-class _Stop:
-    reason: str
-    forced: bool  # an operator's: waits for requests and jobs, and is not called off by a new request
-    done: asyncio.Future[bool]
 
 
 class Service:
@@ -104,16 +90,12 @@ class Service:
         self._record = record
         self._make_room = make_room
         self._clock_counts = last_used is not None
-        self._visits: set[Visit] = set()
-        self._waiters: set[asyncio.Future[Visit]] = set()
-        self._generation = 0
+        self._requests = Admission(self._left)
         self._changed = asyncio.Event()
         self._look_due = True
         self._start_wanted = False
-        self._stop_wanted: _Stop | None = None
-        self._failures: deque[float] = deque()
-        self._failures_in_a_row = 0
-        self._retry_at = 0.0
+        self._stops = StopRequests()
+        self._backoff = StartBackoff()
         self._failure: StartFailed | None = None
         self._drain_from = State.STOPPED
         self._drain_since = 0.0
@@ -123,26 +105,26 @@ class Service:
 
     @property
     def held(self) -> int:
-        return sum(not turn.done() for turn in self._waiters)
+        return self._requests.waiting
 
     @property
     def in_flight(self) -> int:
-        return len(self._visits)
+        return self._requests.in_flight
 
     @property
     def idle(self) -> bool:
         """Ready, and neither asked for anything, but by monitors, nor told to stay."""
-        return self.state is State.READY and not self.in_use and not self._waiters and not self.pinned
+        return self.state is State.READY and not self.in_use and not self._requests.wanted and not self.pinned
 
     @property
     def in_use(self) -> bool:
         """Whether a request that keeps the service awake is in flight."""
-        return any(visit.touch for visit in self._visits)
+        return self._requests.in_use
 
     @property
     def wanted(self) -> bool:
         """Whether anybody waits for a start."""
-        return bool(self._waiters) or self._start_wanted
+        return self._requests.wanted or self._start_wanted
 
     async def enter(self, *, wake: bool = True) -> Visit:
         """Let a request in, as soon as the service is ready; every `Visit` must be given back with `leave`.
@@ -154,39 +136,28 @@ class Service:
         visit = self.enter_at_once(wake=wake)
         if visit is not None:
             return visit
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[Visit] = loop.create_future()
-        self._waiters.add(turn)
         self._changed.set()
-        patience = self.settings.start_timeout
-        try:
-            # Unlike a timeout around `await turn`, this cannot lose a turn that comes at the last moment.
-            await asyncio.wait({turn}, timeout=patience)
-        except asyncio.CancelledError:
-            if turn.done() and turn.exception() is None:
-                self.leave(turn.result())
-            raise
-        finally:
-            self._waiters.discard(turn)
-        if not turn.done():
-            raise self._not_ready_within(patience)
-        return turn.result()
+        timeout = self.settings.start_timeout
+        visit = await self._requests.wait(timeout)
+        if visit is None:
+            raise self._not_ready_within(timeout)
+        return visit
 
     def enter_at_once(self, *, wake: bool = True) -> Visit | None:
         """`enter` where that need not wait, None where it would; raises what it would raise at once."""
-        return self._admit(wake) if self._is_ready_or_raise(wake) else None
+        return self._requests.admit(wake) if self._is_ready_or_raise(wake) else None
 
     def _is_ready_or_raise(self, wake: bool) -> bool:
         if self._withdrawn:
             raise Withdrawn(f"{self.settings.name} is not served any more.")
-        if self.state is State.DRAINING and wake and self._drain_from is State.READY and not self._stop_is_forced:
+        if self.state is State.DRAINING and wake and self._drain_from is State.READY and not self._stops.by_operator:
             self.state = State.READY
             self._changed.set()
         if self.state is State.READY:
             return True
         if not wake:
             if failing := self.failing:
-                wait = self._retry_at - asyncio.get_running_loop().time()
+                wait = self._backoff.remaining(asyncio.get_running_loop().time())
                 raise type(failing)(failing.message, retry_after=max(wait, RETRY_LATER))
             raise Asleep(f"{self.settings.name} is asleep, and this kind of request does not wake it.")
         if failure := self._failure_not_to_be_repeated_yet():
@@ -201,11 +172,13 @@ class Service:
 
     async def start_and_enter(self) -> Visit:
         """An operator's start: `enter`, back-off or not."""
-        self._retry_at = 0.0
+        self._backoff.skip_pause()
         return await self.enter()
 
     def leave(self, visit: Visit) -> None:
-        self._visits.remove(visit)
+        self._requests.leave(visit)
+
+    def _left(self, visit: Visit) -> None:
         if visit.touch:
             self.last_used = asyncio.get_running_loop().time()
         if not self.in_flight and self.state is State.DRAINING:
@@ -213,13 +186,11 @@ class Service:
 
     def cut_late_visits(self, drain_since: float) -> None:
         """End the requests for which a stop that began at that loop time does not wait any longer."""
-        now = asyncio.get_running_loop().time()
-        for visit in self._visits:
-            visit.cut_if_late(drain_since, now)
+        self._requests.cut_late(drain_since, asyncio.get_running_loop().time())
 
     def distrust(self, visit: Visit) -> None:
         """The container refused this visit's connection: have it looked at and started before more are let in."""
-        if visit.generation == self._generation and self.state is State.READY:
+        if visit.generation == self._requests.generation and self.state is State.READY:
             self._record(self.settings.host, "gone", "ready, but does not take connections: looking again", None)
             self.state = State.STARTING
             self._changed.set()
@@ -234,9 +205,7 @@ class Service:
     def engine_returned(self) -> None:
         """The engine was away and is back: what failed on its account may be tried again at once."""
         if isinstance(self._failure, EngineUnavailable):
-            self._failures.clear()
-            self._failures_in_a_row = 0
-            self._retry_at = 0.0
+            self._backoff.reset()
         self.look()
 
     async def stop(self, reason: str, *, forced: bool) -> bool:
@@ -245,13 +214,12 @@ class Service:
         Forced, it waits for jobs without limit and for requests as long as `Visit` allows, and new requests wait for
         the stop; otherwise it gives up for either. Raises `StopFailed`.
         """
-        if self._stop_wanted is None or (forced and not self._stop_wanted.forced):
-            done = asyncio.get_running_loop().create_future()
-            self._answer_stop(False)
-            self._stop_wanted = _Stop(reason, forced, done)
+        before = self._stops.current
+        request = self._stops.add(reason, by_operator=forced)
+        if request is not before:
             self._start_wanted = False
             self._changed.set()
-        return await asyncio.shield(self._stop_wanted.done)
+        return await asyncio.shield(request.outcome)
 
     def pin(self, pinned: bool) -> None:
         """Pinned, a service is not stopped for being idle, nor for another's memory."""
@@ -269,8 +237,8 @@ class Service:
     def withdraw(self) -> None:
         """No more requests; those in flight go on, those that wait get `Withdrawn`. The caller ends the owner task."""
         self._withdrawn = True
-        self._refuse(Withdrawn(f"{self.settings.name} is not served any more.", retry_after=RETRY_LATER))
-        self._answer_stop(False)
+        self._requests.refuse_all(Withdrawn(f"{self.settings.name} is not served any more.", retry_after=RETRY_LATER))
+        self._stops.finish(stopped=False)
 
     @property
     def failing(self) -> StartFailed | None:
@@ -310,11 +278,11 @@ class Service:
             now = asyncio.get_running_loop().time()
             if all_running is False:
                 self._clock_counts = False
-            if self._stop_wanted is not None:
+            if self._stops.current is not None:
                 if self.running_containers:
                     self._begin_drain()
                     return
-                self._answer_stop(True)
+                self._stops.finish(stopped=True)
             if all_running:
                 self._record(self.settings.host, "adopted", "found running", None)
                 if not self._clock_counts:
@@ -322,8 +290,8 @@ class Service:
                 self.state = State.STARTING
                 return
             if failure := self._failure_not_to_be_repeated_yet():
-                self._refuse(failure)  # who came while what is left of the failed start was being stopped
-            if self.wanted and now >= self._retry_at:
+                self._requests.refuse_all(failure)  # who came while what is left of the failed start was being stopped
+            if self.wanted and not self._backoff.remaining(now):
                 self._clock_counts = False
                 self._record(self.settings.host, "starting", f"starting, {self.held} waiting", None)
                 self.state = State.STARTING
@@ -332,7 +300,7 @@ class Service:
             if leftovers is not None and now >= leftovers:
                 self._begin_drain()
                 return
-            await self._wait_until(_earliest(leftovers, self._retry_at if self.wanted else None))
+            await self._wait_until(_earliest(leftovers, self._backoff.retry_at if self.wanted else None))
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -340,7 +308,7 @@ class Service:
         self._look_due = False
         start = loop.create_task(self._start_stack())
         try:
-            while not start.done() and not self._stop_is_forced:
+            while not start.done() and not self._stops.by_operator:
                 change = loop.create_task(self._changed.wait())
                 await asyncio.wait({start, change}, return_when=asyncio.FIRST_COMPLETED)
                 change.cancel()
@@ -374,35 +342,26 @@ class Service:
 
     def _ready(self, began: float, now: float) -> None:
         self.state = State.READY
-        self._generation += 1
+        self._requests.generation += 1
         self._failure = None
-        self._failures_in_a_row = 0
+        self._backoff.succeeded()
         self._start_wanted = False
         if not self._clock_counts:
             self.last_used = now
         self._clock_counts = False
         self.running_containers = len(self.settings.containers)
-        waiting = [turn for turn in self._waiters if not turn.done()]
-        message = f"ready after {now - began:.2f} s, {len(waiting)} waiting"
+        message = f"ready after {now - began:.2f} s, {self.held} waiting"
         self._record(self.settings.host, "ready", message, now - began)
-        for turn in waiting:
-            turn.set_result(self._admit(True))
+        self._requests.admit_all()
         self._look_due = True
 
     async def _fail(self, failure: StartFailed, now: float) -> None:
-        self._failures_in_a_row += 1
-        self._failures.append(now)
-        while self._failures[0] < now - BREAKER_WINDOW:
-            self._failures.popleft()
-        pause = min(LONGEST_BACKOFF, 2.0 ** (self._failures_in_a_row - 1))
-        if len(self._failures) >= BREAKER_FAILURES:
-            pause = BREAKER_PAUSE
-        self._retry_at = now + pause
+        pause = self._backoff.failed(now)
         self._failure = failure
         self._start_wanted = False
         self.state = State.FAILED
         self._record(self.settings.host, "failed", f"start failed: {failure.message} Next attempt in {pause:g} s", None)
-        self._refuse(type(failure)(failure.message, retry_after=pause))
+        self._requests.refuse_all(type(failure)(failure.message, retry_after=pause))
         self.last_used = now
         # Only the count matters here: a stack that failed is not adopted before something happens to it.
         self._look_due = True
@@ -419,10 +378,10 @@ class Service:
                 self.state = State.STOPPED
                 return
             if self.in_use:
-                self._call_off_stop()
+                self._stops.cancel()
             deadline = self.idle_deadline()
             now = asyncio.get_running_loop().time()
-            if self._stop_wanted is not None or (deadline is not None and now >= deadline):
+            if self._stops.current is not None or (deadline is not None and now >= deadline):
                 self._begin_drain()
                 return
             await self._wait_until(deadline)
@@ -435,6 +394,7 @@ class Service:
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         was_ready = self._drain_from is State.READY
+        latest = self._drain_since + DRAIN_TIMEOUT
         while self.in_flight and self.state is State.DRAINING:
             self.cut_late_visits(self._drain_since)
             await self._wait_until(loop.time() + DRAIN_RECHECK)
@@ -443,75 +403,50 @@ class Service:
             return
         busy = await self.stack.busy() if was_ready else 0
         if self.state is not State.DRAINING:  # a request took it back meanwhile
-            self._call_off_stop()
-        elif busy == 0 or (busy is None and self._stop_is_forced and loop.time() > self._drain_since + DRAIN_TIMEOUT):
+            self._stops.cancel()
+        elif busy == 0 or (busy is None and self._stops.by_operator and loop.time() > latest):
             self.state = State.STOPPING
-        elif self._stop_is_forced:
+        elif self._stops.by_operator:
             await asyncio.sleep(DRAIN_RECHECK)
         else:
             jobs = "it does not say how many jobs run" if busy is None else f"{busy} jobs run"
             self._record(self.settings.host, "postponed", f"idle, but not stopped: {jobs}", None)
             self.last_used = loop.time()
             self.state = self._drain_from
-            self._call_off_stop()
+            self._stops.cancel()
 
     async def _stop(self) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        reason = "idle" if self._stop_wanted is None else self._stop_wanted.reason
+        reason = self._stops.reason
         try:
             await self.stack.stop()
         except StopFailed as failure:
             self._record(self.settings.host, "stop_failed", f"could not be stopped: {failure}", None)
             self.last_used = loop.time()
             self.state = State.STARTING if self._drain_from is State.READY else self._drain_from
-            if self._stop_wanted is not None and not self._stop_wanted.done.done():
-                self._stop_wanted.done.set_exception(failure)
-            self._stop_wanted = None
+            self._stops.fail(failure)
         else:
             self.state = State.STOPPED
             self.running_containers = 0
             self._record(self.settings.host, "stopped", f"stopped ({reason})", loop.time() - began)
-            self._answer_stop(True)
+            self._stops.finish(stopped=True)
         self._look_due = True
 
     # What these need
 
-    @property
-    def _stop_is_forced(self) -> bool:
-        return self._stop_wanted is not None and self._stop_wanted.forced
-
-    def _admit(self, touch: bool) -> Visit:
-        visit = Visit(self._generation, touch)
-        self._visits.add(visit)
-        return visit
-
-    def _not_ready_within(self, patience: float) -> RequestError:
+    def _not_ready_within(self, timeout: float) -> RequestError:
         if self.state in {State.DRAINING, State.STOPPING}:
-            message = f"{self.settings.name} is being stopped, which takes more than {patience:g} s. Try again later."
+            message = f"{self.settings.name} is being stopped, which takes more than {timeout:g} s. Try again later."
             return Stopping(message, retry_after=RETRY_LATER)
-        message = f"{self.settings.name} was not ready within {patience:g} s; the start goes on."
+        message = f"{self.settings.name} was not ready within {timeout:g} s; the start goes on."
         return StartTimeout(message, retry_after=RETRY_LATER)
 
     def _failure_not_to_be_repeated_yet(self) -> StartFailed | None:
-        wait = self._retry_at - asyncio.get_running_loop().time()
-        if self.state is not State.FAILED or self._failure is None or wait <= 0:
+        wait = self._backoff.remaining(asyncio.get_running_loop().time())
+        if self.state is not State.FAILED or self._failure is None or not wait:
             return None
         return type(self._failure)(self._failure.message, retry_after=wait)
-
-    def _refuse(self, error: RequestError) -> None:
-        for turn in self._waiters:
-            if not turn.done():
-                turn.set_exception(error)
-
-    def _call_off_stop(self) -> None:
-        if not self._stop_is_forced:
-            self._answer_stop(False)
-
-    def _answer_stop(self, stopped: bool) -> None:
-        if self._stop_wanted is not None and not self._stop_wanted.done.done():
-            self._stop_wanted.done.set_result(stopped)
-        self._stop_wanted = None
 
     async def _all_running(self) -> bool | None:
         """Count the containers if that is due; None where it is not, or the engine does not say."""

@@ -12,7 +12,7 @@ from docker_autostart.compose import Compose, ComposeError
 from docker_autostart.configuration import ServiceSettings
 from docker_autostart.engine import Container, Engine, EngineRefused
 from docker_autostart.errors import EngineUnavailable, StartFailed
-from docker_autostart.service import StopFailed
+from docker_autostart.stopping import StopFailed
 
 SHORTEST_POLL = 0.05
 LONGEST_POLL = 0.25

@@ -1,0 +1,48 @@
+"""When a service whose start failed may be started again."""
+
+from collections import deque
+
+LONGEST_PAUSE = 60.0
+BREAKER_FAILURES = 5
+BREAKER_WINDOW = 600.0
+BREAKER_PAUSE = 60.0
+
+
+class StartBackoff:
+    """Pauses of 1, 2, 4 … 60 s after failed starts, of 60 s after five failures within ten minutes.
+
+    Times are loop times, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self.retry_at = 0.0
+        self._failures: deque[float] = deque()
+        self._failures_in_a_row = 0
+
+    def remaining(self, now: float) -> float:
+        """Seconds until the next start, 0 where it may begin."""
+        return max(0.0, self.retry_at - now)
+
+    def failed(self, now: float) -> float:
+        """Count a failed start; how long the pause is."""
+        self._failures_in_a_row += 1
+        self._failures.append(now)
+        while self._failures[0] < now - BREAKER_WINDOW:
+            self._failures.popleft()
+        pause = min(LONGEST_PAUSE, 2.0 ** (self._failures_in_a_row - 1))
+        if len(self._failures) >= BREAKER_FAILURES:
+            pause = BREAKER_PAUSE
+        self.retry_at = now + pause
+        return pause
+
+    def succeeded(self) -> None:
+        self._failures_in_a_row = 0
+
+    def skip_pause(self) -> None:
+        self.retry_at = 0.0
+
+    def reset(self) -> None:
+        """The failures had a cause that is gone."""
+        self._failures.clear()
+        self._failures_in_a_row = 0
+        self.retry_at = 0.0
