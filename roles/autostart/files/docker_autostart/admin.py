@@ -4,23 +4,18 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from docker_autostart.errors import RequestError, UnknownHost, error_response
+from docker_autostart.error_responses import error_response
+from docker_autostart.errors import Conflict, RequestError, UnknownHost
 from docker_autostart.events import EventLog
 from docker_autostart.fleet import Fleet
 from docker_autostart.metrics import Metrics
 from docker_autostart.service import Service, State
 from docker_autostart.stopping import StopFailed
-
-
-class Conflict(RequestError):
-    status = HTTPStatus.CONFLICT
-    code = "not_done"
 
 
 def describe(service: Service, now: float) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.streams import StreamReader
 
-from docker_autostart.errors import BadRequest, RequestError, error_response
+from docker_autostart.error_responses import error_response
+from docker_autostart.errors import BadRequest, RequestError
 
 HEADER_TIMEOUT = 30.0
 """For a request's head, from its first byte or from the connection's, in seconds."""

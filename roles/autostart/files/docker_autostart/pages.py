@@ -7,7 +7,8 @@ import string
 
 from aiohttp import web
 
-from docker_autostart.errors import RequestError, error_headers
+from docker_autostart.error_responses import error_headers, status_of
+from docker_autostart.errors import RequestError
 
 _LIGHT = "color-scheme:light;--back:#fafafa;--text:#1f2328;--dim:#656d76;--line:#d0d7de;--mark:#0969da"
 _DARK = "color-scheme:dark;--back:#0d1117;--text:#e6edf3;--dim:#8d96a0;--line:#30363d;--mark:#4493f8"
@@ -81,7 +82,7 @@ def waiting_page(name: str, theme: str, error: RequestError) -> web.Response:
         f"default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
         f"style-src {_source(style)}; script-src {_source(_SCRIPT)}"
     )
-    return web.Response(status=error.status, text=page, content_type="text/html", headers=headers)
+    return web.Response(status=status_of(error), text=page, content_type="text/html", headers=headers)
 
 
 def _source(inline: str) -> str:

@@ -14,6 +14,7 @@ from aiohttp.streams import StreamReader
 
 from docker_autostart.configuration import ServiceSettings, normalize_host
 from docker_autostart.connections import give_up_body
+from docker_autostart.error_responses import error_response, status_of
 from docker_autostart.errors import (
     BadGateway,
     BadRequest,
@@ -23,7 +24,6 @@ from docker_autostart.errors import (
     Stopping,
     UploadTooSlow,
     UpstreamTimeout,
-    error_response,
 )
 from docker_autostart.fleet import Fleet
 from docker_autostart.headers import REQUEST_ID, request_id, to_client, to_container
@@ -140,7 +140,7 @@ class Proxy:
         except RequestError as error:
             response = self._refusal(request, service, error)
             response.headers[REQUEST_ID] = identity
-            self._count(service.settings.host if service else "", error.status, False)
+            self._count(service.settings.host if service else "", status_of(error), False)
             return response
 
     def _refusal(self, request: web.BaseRequest, service: Service | None, error: RequestError) -> web.Response:
