@@ -22,7 +22,7 @@ from aiohttp import web
 import docker_autostart
 from docker_autostart.configuration import START_TIMEOUT
 from docker_autostart.connections import LAST_KEEPALIVE_TIMEOUT
-from docker_autostart.visits import UPLOAD_PATIENCE
+from docker_autostart.leases import UPLOAD_PATIENCE
 from tests.unit.autostart.fake_engine import FakeEngine
 from tests.unit.autostart.site import error_of, free_port
 

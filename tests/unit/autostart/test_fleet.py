@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from docker_autostart.configuration import Configuration, ServiceSettings, parse_configuration
-from docker_autostart.errors import StartTimeout, TooManyHeld, UnknownHost, Withdrawn
+from docker_autostart.errors import ServiceRemoved, StartTimeout, TooManyWaiting, UnknownHost
 from docker_autostart.fleet import Fleet, Remembered
 from docker_autostart.service import State
 from tests.unit.autostart.fake_stack import FakeStack
@@ -48,9 +48,9 @@ class Yard:
 
     async def use(self, host: str, seconds: float = 1.0) -> None:
         service = self.fleet.find(host)
-        visit = await self.fleet.enter(service, wake=True)
+        lease = await self.fleet.acquire(service, wake=True)
         await asyncio.sleep(seconds)
-        service.leave(visit)
+        service.release(lease)
 
     def states(self) -> dict[str, State]:
         return {host: service.state for host, service in self.fleet.services.items()}
@@ -106,13 +106,13 @@ def test_a_monitor_that_does_not_end_keeps_no_memory() -> None:
         monitored = yard.fleet.find("a")
 
         async def monitor() -> None:
-            visit = monitored.enter_at_once(wake=False)
-            assert visit is not None
+            lease = monitored.try_acquire(wake=False)
+            assert lease is not None
             try:
-                async with asyncio.timeout(None) as visit.limit:
+                async with asyncio.timeout(None) as lease.limit:
                     await asyncio.sleep(1_000_000)
             finally:
-                monitored.leave(visit)
+                monitored.release(lease)
 
         endless = asyncio.create_task(monitor())
         await asyncio.sleep(1)
@@ -180,7 +180,7 @@ def test_no_more_than_256_requests_are_held_in_all() -> None:
         results = await asyncio.gather(
             *(yard.use(host) for host in ("a", "b", "c") for _ in range(90)), return_exceptions=True
         )
-        assert [type(result) for result in results].count(TooManyHeld) == 3 * 90 - 256
+        assert [type(result) for result in results].count(TooManyWaiting) == 3 * 90 - 256
         assert results.count(None) == 256
 
     run(scenario)
@@ -212,7 +212,7 @@ def test_reload_withdraws_a_service_and_leaves_its_containers() -> None:
         await asyncio.sleep(2)
         service = yard.fleet.find("b")
         await yard.fleet.apply(configuration("c"))
-        with pytest.raises(Withdrawn):
+        with pytest.raises(ServiceRemoved):
             await waiting
         with pytest.raises(UnknownHost):
             yard.fleet.find("a")

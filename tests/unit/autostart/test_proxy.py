@@ -516,10 +516,10 @@ async def test_a_client_that_leaves_while_held_frees_its_place(
         _, writer = await site.connect()
         writer.write(f"POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 90000000\r\n\r\n".encode() + b"x" * sent)
         await asyncio.sleep(0.2)
-        assert site.service.held == 1
+        assert site.service.waiting == 1
         leave(writer)
         await asyncio.sleep(1)
-        assert site.service.held == 0
+        assert site.service.waiting == 0
         assert site.stack.starts == 1
 
 
@@ -693,7 +693,7 @@ async def test_no_more_than_two_hundred_wait() -> None:
 
         asked = [asyncio.create_task(ask()) for _ in range(220)]
         async with asyncio.timeout(20):
-            while len(answers) < 20 or site.service.held < 200:
+            while len(answers) < 20 or site.service.waiting < 200:
                 await asyncio.sleep(0.01)
         assert answers == [(503, "5")] * 20
         started.set()

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from docker_autostart.errors import Asleep, EngineUnavailable, StartFailed, StartTimeout, Stopping
+from docker_autostart.leases import DRAIN_TIMEOUT, UPLOAD_PATIENCE
 from docker_autostart.service import DRAIN_RECHECK, Service, State
 from docker_autostart.stopping import StopFailed
-from docker_autostart.visits import DRAIN_TIMEOUT, UPLOAD_PATIENCE
 from tests.unit.autostart.fake_stack import FakeStack, settings
 from tests.unit.autostart.virtual_time import VirtualTimeLoop
 
@@ -42,24 +42,24 @@ class Life:
 
         Raises TimeoutError where it is cut.
         """
-        visit = await self.service.enter(wake=wake)
+        lease = await self.service.acquire(wake=wake)
         began = self.now
 
         def waits_since() -> float | None:
             return self.now - (self.now - began) % piece if self.now < began + upload else None
 
-        visit.waits_since = waits_since
+        lease.waits_since = waits_since
         try:
-            async with asyncio.timeout(None) as visit.limit:
+            async with asyncio.timeout(None) as lease.limit:
                 await asyncio.sleep(upload + seconds)
         finally:
-            self.service.leave(visit)
+            self.service.release(lease)
 
     async def stop_takes(self) -> float:
         """Seconds that an operator's stop takes. Raises TimeoutError for one that takes hours."""
         began = self.now
         async with asyncio.timeout(7200):
-            assert await self.service.stop("operator", forced=True)
+            assert await self.service.stop("operator", by_operator=True)
         return self.now - began
 
     def when(self, kind: str) -> list[float]:
@@ -119,10 +119,10 @@ def test_a_request_during_the_busy_check_calls_the_stop_off() -> None:
         await asyncio.sleep(21)
         assert life.is_in(State.DRAINING)
         began = life.now
-        visit = await life.service.enter()
+        lease = await life.service.acquire()
         assert life.now == began
         await asyncio.sleep(3)
-        life.service.leave(visit)
+        life.service.release(lease)
         assert (life.stack.starts, life.stack.stops) == (1, 0)
 
     run(scenario)
@@ -152,7 +152,7 @@ def test_back_off_doubles_then_the_breaker_opens_for_a_minute() -> None:
         waits = []
         for _ in range(7):
             with pytest.raises(StartFailed) as failed:
-                await life.service.enter()
+                await life.service.acquire()
             assert failed.value.retry_after is not None
             waits.append(failed.value.retry_after)
             await asyncio.sleep(failed.value.retry_after)
@@ -171,14 +171,14 @@ def test_back_off_is_at_most_a_minute_and_told_as_what_is_left() -> None:
         life.stack.start_failure = "its container exited."
         for _ in range(12):  # far apart, so that the breaker stays closed
             with pytest.raises(StartFailed) as failed:
-                await life.service.enter()
+                await life.service.acquire()
             await asyncio.sleep(200)
         assert failed.value.retry_after == 60
         with pytest.raises(StartFailed):
-            await life.service.enter()
+            await life.service.acquire()
         await asyncio.sleep(20)
         with pytest.raises(StartFailed) as failed:
-            await life.service.enter()
+            await life.service.acquire()
         assert failed.value.retry_after == pytest.approx(40, abs=1.1)
 
     run(scenario)
@@ -190,7 +190,7 @@ def test_an_operator_s_start_does_not_wait_for_the_back_off() -> None:
         life.stack.start_failure = "its container exited."
         for _ in range(3):
             with pytest.raises(StartFailed):
-                await life.service.start_and_enter()
+                await life.service.start_and_acquire()
         assert life.stack.starts == 3
 
     run(scenario)
@@ -217,7 +217,7 @@ def test_a_start_is_given_up_after_ten_minutes_and_what_runs_of_it_is_stopped() 
         life = Life()
         life.stack.start_takes = 10_000
         with pytest.raises(StartTimeout):
-            await life.service.enter()
+            await life.service.acquire()
         life.stack.total, life.stack.up = 2, 1  # one of two came up
         await asyncio.sleep(595)
         assert life.is_in(State.FAILED)
@@ -234,7 +234,7 @@ def test_what_others_start_is_adopted_and_stopped_when_idle() -> None:
         life = Life()
         await asyncio.sleep(100)
         life.stack.up = 1
-        life.service.look()
+        life.service.request_check()
         await asyncio.sleep(1)
         assert life.is_in(State.READY)
         await life.use()
@@ -249,7 +249,7 @@ def test_what_others_stop_is_seen_and_started_again_for_the_next_request() -> No
         life = Life()
         await life.use()
         life.stack.up = 0
-        life.service.look()
+        life.service.request_check()
         await asyncio.sleep(0.1)
         assert life.is_in(State.STOPPED)
         await life.use()
@@ -264,7 +264,7 @@ def test_what_is_left_of_a_stack_is_stopped_when_nobody_asks() -> None:
         life.stack.total = 2
         await life.use()
         life.stack.up = 1
-        life.service.look()
+        life.service.request_check()
         await asyncio.sleep(25)
         assert (life.stack.stops, life.stack.up) == (1, 0)
 
@@ -293,7 +293,7 @@ def test_an_operator_s_stop_waits_for_requests_and_jobs_and_holds_new_requests()
         using = asyncio.create_task(life.use(8))
         await asyncio.sleep(2)
         life.stack.jobs = 1
-        stopping = asyncio.create_task(life.service.stop("operator", forced=True))
+        stopping = asyncio.create_task(life.service.stop("operator", by_operator=True))
         await asyncio.sleep(1)
         later = asyncio.create_task(life.use())
         await using
@@ -315,7 +315,7 @@ def test_an_operator_s_stop_ends_a_start() -> None:
         waiting = asyncio.create_task(life.use())
         await asyncio.sleep(5)
         life.stack.start_takes = 1
-        assert await life.service.stop("operator", forced=True)
+        assert await life.service.stop("operator", by_operator=True)
         await waiting  # it still wants an answer
         assert life.stack.starts == 2
 
@@ -328,7 +328,7 @@ def test_an_operator_s_stop_that_fails_says_so() -> None:
         await life.use()
         life.stack.stop_fails = True
         with pytest.raises(StopFailed):
-            await life.service.stop("operator", forced=True)
+            await life.service.stop("operator", by_operator=True)
 
     run(scenario)
 
@@ -440,13 +440,13 @@ def test_a_monitor_can_tell_a_service_that_cannot_start_from_one_that_sleeps() -
         for pause in (0, 120):  # the second time after the back-off: it would be started again, if anybody asked
             await asyncio.sleep(pause)
             with pytest.raises(StartFailed, match="out of memory"):
-                await life.service.enter(wake=False)
+                await life.service.acquire(wake=False)
         assert life.stack.starts == 1
         life.stack.start_failure = None
         await life.use()
         await asyncio.sleep(30)
         with pytest.raises(Asleep):
-            await life.service.enter(wake=False)
+            await life.service.acquire(wake=False)
 
     run(scenario)
 
@@ -455,17 +455,17 @@ def test_monitors_do_not_wake_do_not_keep_awake_and_do_not_get_cut_off() -> None
     async def scenario() -> None:
         life = Life()
         with pytest.raises(Asleep):
-            await life.service.enter(wake=False)
+            await life.service.acquire(wake=False)
         await life.use()
 
         async def monitor() -> None:
             while True:
                 try:
-                    visit = await life.service.enter(wake=False)
+                    lease = await life.service.acquire(wake=False)
                 except Asleep:
                     return
                 await asyncio.sleep(0.7)
-                life.service.leave(visit)
+                life.service.release(lease)
 
         monitoring = asyncio.create_task(monitor())
         await asyncio.sleep(23)
@@ -482,10 +482,10 @@ def test_the_engine_s_return_ends_the_back_off_that_its_absence_caused() -> None
         life.stack.engine_answers = False
         for _ in range(4):
             with pytest.raises(EngineUnavailable) as failed:
-                await life.service.enter()
+                await life.service.acquire()
             await asyncio.sleep(failed.value.retry_after or 0)
         with pytest.raises(EngineUnavailable):
-            await life.service.enter()
+            await life.service.acquire()
         life.stack.engine_answers = True
         life.service.engine_returned()
         await life.use()
@@ -499,7 +499,7 @@ def test_while_the_engine_is_away_what_runs_is_served() -> None:
         life = Life()
         await life.use()
         life.stack.engine_answers = False
-        life.service.look()
+        life.service.request_check()
         await life.use()
         assert life.stack.starts == 1
 
@@ -509,14 +509,14 @@ def test_while_the_engine_is_away_what_runs_is_served() -> None:
 def test_many_that_are_refused_by_the_same_container_cause_one_look() -> None:
     async def scenario() -> None:
         life = Life()
-        visits = [await life.service.enter() for _ in range(5)]
+        leases = [await life.service.acquire() for _ in range(5)]
         life.stack.up = 0
-        for visit in visits:
-            life.service.distrust(visit)
-            life.service.leave(visit)
+        for lease in leases:
+            life.service.report_connection_refused(lease)
+            life.service.release(lease)
         await life.use()
-        for visit in visits:
-            life.service.distrust(visit)  # late: about a container that is gone already
+        for lease in leases:
+            life.service.report_connection_refused(lease)  # late: about a container that is gone already
         assert life.is_in(State.READY)
         assert life.stack.starts == 2
 
@@ -541,16 +541,16 @@ def test_who_comes_while_the_rest_of_a_failed_start_is_stopped_is_told_of_the_fa
         await life.use()
         life.stack.start_failure = "its container exited."
         life.stack.total = 2  # and one of two still runs
-        life.service.look()
+        life.service.request_check()
         await asyncio.sleep(0.01)
         with pytest.raises(StartFailed):
             await life.use()
         life.stack.stop_fails = True
-        stopping = asyncio.create_task(life.service.stop("operator", forced=True))
+        stopping = asyncio.create_task(life.service.stop("operator", by_operator=True))
         await asyncio.sleep(0.1)
         assert life.is_in(State.STOPPING)
         with pytest.raises(StartFailed) as failed:
-            await life.service.enter()
+            await life.service.acquire()
         assert failed.value.retry_after == pytest.approx(0.5)
         with pytest.raises(StopFailed):
             await stopping

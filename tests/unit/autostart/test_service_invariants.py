@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from docker_autostart.errors import Asleep, StartFailed, StartTimeout, Stopping
+from docker_autostart.leases import DRAIN_TIMEOUT, UPLOAD_PATIENCE, Lease
 from docker_autostart.service import DRAIN_RECHECK, Service, State
 from docker_autostart.stopping import StopFailed
-from docker_autostart.visits import DRAIN_TIMEOUT, UPLOAD_PATIENCE, Visit
 from tests.unit.autostart.fake_stack import FakeStack, settings
 from tests.unit.autostart.virtual_time import VirtualTimeLoop
 
@@ -33,9 +33,9 @@ class Life(RuleBasedStateMachine):
         self.loop.set_exception_handler(self._note_exception)
         self.stack = FakeStack()
         self.clients: set[asyncio.Task[None]] = set()
-        self.visits = 0
+        self.leases = 0
         self.touching_visits = 0
-        self.stack.in_use = lambda: self.visits
+        self.stack.in_use = lambda: self.leases
         self.quiet_since = self.loop.time()
         self.faults: list[str] = []
         self.crashed = asyncio.Event()
@@ -80,7 +80,7 @@ class Life(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from((0.05, 0.9, 3.0, 9.9, 20.5, 61.0)))
     def time_passes(self, seconds: float) -> None:
         self.loop.pass_time(seconds)
-        assert self.service.in_flight == self.visits
+        assert self.service.in_flight == self.leases
 
     @rule(takes=st.sampled_from((0.0, 1.0, 8.0, 15.0, 700.0)), failure=st.sampled_from((None, None, "exited with 1")))
     def starts_change(self, takes: float, failure: str | None) -> None:
@@ -107,7 +107,7 @@ class Life(RuleBasedStateMachine):
             self.stack.jobs = 0
             self._break_connections()
             if seen:
-                self.service.look()
+                self.service.request_check()
             self.loop.pass_time(0)
             self._not_quiet()
 
@@ -115,7 +115,7 @@ class Life(RuleBasedStateMachine):
     def started_from_outside(self) -> None:
         if self.stack.engine_answers and self.service.state in {State.STOPPED, State.FAILED, State.READY}:
             self.stack.up = 1
-            self.service.look()
+            self.service.request_check()
             self.loop.pass_time(0)
 
     @rule(answers=st.booleans())
@@ -147,7 +147,7 @@ class Life(RuleBasedStateMachine):
     def holds(self) -> None:
         self.no_fault()
         if self.service.state is State.FAILED:
-            assert not self.service.held, "a failed start left waiters behind"
+            assert not self.service.waiting, "a failed start left waiters behind"
         if (
             self.service.state is State.READY
             and self.service.settings.idle_timeout
@@ -186,12 +186,12 @@ class Life(RuleBasedStateMachine):
         self.service.pin(False)
         self.service.engine_returned()
         self.service.reconfigure(replace(self.service.settings, idle_timeout=5))
-        # The longest visit, a start that is given up, a stop that failed once, and the idle time after each.
+        # The longest lease, a start that is given up, a stop that failed once, and the idle time after each.
         self.loop.pass_time(2000)
         self.no_fault()
         assert not self.clients
         assert not self.operators
-        assert self.service.held == self.service.in_flight == 0
+        assert self.service.waiting == self.service.in_flight == 0
         assert self.stack.up == 0
 
     # The clients
@@ -202,7 +202,7 @@ class Life(RuleBasedStateMachine):
             patience = self.service.settings.start_timeout
             began = self.loop.time()
             try:
-                visit = await self.service.enter(wake=wake)
+                lease = await self.service.acquire(wake=wake)
             except (StartTimeout, Stopping):
                 assert abs(self.loop.time() - began - patience) < ROUNDING
                 return
@@ -214,22 +214,22 @@ class Life(RuleBasedStateMachine):
                 return
             finally:
                 assert self.loop.time() - began <= patience + ROUNDING, "held beyond its deadline"
-            self.visits += 1
+            self.leases += 1
             self.touching_visits += wake
             refused = not self.stack.up
             entered = self.loop.time()
-            visit.waits_since = lambda: entered if uploads else None  # noqa: B023  # at once or at the next attempt
+            lease.waits_since = lambda: entered if uploads else None  # noqa: B023  # at once or at the next attempt
             try:
                 if not refused:
-                    await self._use_container(stays, visit)
+                    await self._use_container(stays, lease)
             finally:
-                self.visits -= 1
+                self.leases -= 1
                 self.touching_visits -= wake
                 if wake:
                     self._not_quiet()
                 if refused:
-                    self.service.distrust(visit)
-                self.service.leave(visit)
+                    self.service.report_connection_refused(lease)
+                self.service.release(lease)
             if not refused or attempt == 2:
                 return
 
@@ -237,25 +237,25 @@ class Life(RuleBasedStateMachine):
         assert failure.retry_after is not None
         assert 0 < failure.retry_after <= 60
 
-    async def _use_container(self, stays: float, visit: Visit) -> None:
+    async def _use_container(self, stays: float, lease: Lease) -> None:
         """Until the answer, the container's end, or a stop that does not wait any longer, whichever comes first."""
         try:
             async with asyncio.timeout(None) as limit, asyncio.timeout(stays):
-                visit.limit = limit
+                lease.limit = limit
                 await self.crashed.wait()
         except TimeoutError:
             if limit.expired():
-                self._check_cut(visit)
+                self._check_cut(lease)
 
-    def _check_cut(self, visit: Visit) -> None:
-        patience = DRAIN_TIMEOUT if visit.touch and visit.waits_since() is None else UPLOAD_PATIENCE
+    def _check_cut(self, lease: Lease) -> None:
+        patience = DRAIN_TIMEOUT if lease.keeps_running and lease.waits_since() is None else UPLOAD_PATIENCE
         draining = self.loop.time() - self.service._drain_since
         assert self.service.state is State.DRAINING
         assert patience - ROUNDING <= draining <= patience + DRAIN_RECHECK + ROUNDING
 
     async def _stop(self, forced: bool) -> None:
         try:
-            stopped = await self.service.stop("operator" if forced else "memory", forced=forced)
+            stopped = await self.service.stop("operator" if forced else "memory", by_operator=forced)
         except StopFailed:
             return
         assert isinstance(stopped, bool)

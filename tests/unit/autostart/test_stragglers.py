@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import http_writer, web
 
-from docker_autostart import proxy, service, visits
+from docker_autostart import leases, proxy, service
 from tests.unit.autostart.site import HOST, Site, error_of, running_site
 
 UPLOAD = f"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 100000\r\n\r\n".encode()
@@ -18,8 +18,8 @@ TRICKLE = 0.05
 
 @pytest.fixture(autouse=True)
 def _short_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visits, "UPLOAD_PATIENCE", PATIENCE)
-    monkeypatch.setattr(visits, "DRAIN_TIMEOUT", DEADLINE)
+    monkeypatch.setattr(leases, "UPLOAD_PATIENCE", PATIENCE)
+    monkeypatch.setattr(leases, "DRAIN_TIMEOUT", DEADLINE)
     monkeypatch.setattr(service, "DRAIN_RECHECK", 0.1)
 
 
@@ -71,7 +71,7 @@ async def test_a_trickled_upload_does_not_keep_an_operator_from_stopping() -> No
     async with running_site(take) as site, trickled_upload(site) as reader:
         site.stack.in_use = lambda: site.service.in_flight
         assert site.service.in_flight == 1
-        stopping = asyncio.create_task(site.service.stop("operator", forced=True))
+        stopping = asyncio.create_task(site.service.stop("operator", by_operator=True))
         await asyncio.sleep(TRICKLE)
         async with asyncio.timeout(2), site.client.post(site.url(), data=b"honest") as response:
             assert (response.status, await response.text()) == (200, "6")
@@ -95,7 +95,7 @@ async def test_a_client_that_sends_fast_reads_why_its_upload_was_cut() -> None:
         reader, writer = await site.connect()
         writer.write(UPLOAD.replace(b"100000", b"50000000") + bytes(20_000_000))
         await asyncio.sleep(2 * TRICKLE)
-        assert await asyncio.wait_for(site.service.stop("operator", forced=True), 2)
+        assert await asyncio.wait_for(site.service.stop("operator", by_operator=True), 2)
         head, error = await refusal(reader)
         assert (head[9:12], error["code"]) == (b"503", "stopping")
         writer.close()
@@ -107,7 +107,7 @@ async def test_an_upload_that_goes_on_has_until_the_deadline() -> None:
         reader, writer = await site.connect()
         writer.write(UPLOAD.replace(b"100000", b"700000"))
         await asyncio.sleep(TRICKLE)
-        stopping = asyncio.create_task(site.service.stop("operator", forced=True))
+        stopping = asyncio.create_task(site.service.stop("operator", by_operator=True))
         for _ in range(14):
             writer.write(b"x" * 50_000)
             await asyncio.sleep(TRICKLE)
@@ -125,7 +125,7 @@ async def test_a_request_whose_upload_is_complete_has_until_the_deadline() -> No
     async with running_site(work) as site:
         asking = asyncio.create_task(site.client.post(site.url(), data=b"x" * 300_000))
         await asyncio.sleep(2 * TRICKLE)
-        stopping = asyncio.create_task(site.service.stop("operator", forced=True))
+        stopping = asyncio.create_task(site.service.stop("operator", by_operator=True))
         async with await asking as response:
             assert (response.status, await response.text()) == (200, "transcript")
         assert await stopping
@@ -135,7 +135,7 @@ async def test_a_request_that_is_not_answered_until_the_deadline_is_told_so() ->
     async with running_site(take) as site:
         asking = asyncio.create_task(site.client.get(site.url("/silent")))
         await asyncio.sleep(2 * TRICKLE)
-        assert await asyncio.wait_for(site.service.stop("operator", forced=True), 3)
+        assert await asyncio.wait_for(site.service.stop("operator", by_operator=True), 3)
         async with await asking as response:
             assert (response.status, response.headers["Retry-After"]) == (503, "5")
             assert (await error_of(response))["code"] == "stopping"
@@ -147,7 +147,7 @@ async def test_an_answer_that_has_begun_is_broken_off_at_the_deadline() -> None:
         reader, writer = await site.connect()
         writer.write(f"GET /events HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
         await reader.readuntil(b"\r\n\r\n")
-        assert await asyncio.wait_for(site.service.stop("operator", forced=True), 3)
+        assert await asyncio.wait_for(site.service.stop("operator", by_operator=True), 3)
         answer = b""
         try:
             async with asyncio.timeout(1):
@@ -184,7 +184,7 @@ async def slow_reader(site: Site) -> AsyncIterator[asyncio.StreamReader]:
 async def test_a_client_that_does_not_take_its_answer_does_not_keep_an_operator_from_stopping() -> None:
     async with running_site(take) as site, slow_reader(site):
         assert site.service.in_flight == 1
-        assert await asyncio.wait_for(site.service.stop("operator", forced=True), 3)
+        assert await asyncio.wait_for(site.service.stop("operator", by_operator=True), 3)
 
 
 async def test_a_client_that_does_not_take_its_answer_does_not_keep_a_service_awake(
@@ -222,7 +222,7 @@ async def test_a_client_that_does_not_take_the_end_of_its_answer_does_not_keep_a
 async def test_who_waits_longer_than_its_patience_for_a_stop_gets_503() -> None:
     async with running_site(take, startTimeout=1) as site:
         site.stack.stop_takes = 1.5
-        stopping = asyncio.create_task(site.service.stop("operator", forced=True))
+        stopping = asyncio.create_task(site.service.stop("operator", by_operator=True))
         await asyncio.sleep(TRICKLE)
         async with site.client.get(site.url()) as response:
             assert (response.status, response.headers["Retry-After"]) == (503, "5")

@@ -28,7 +28,7 @@ def describe(service: Service, now: float) -> dict[str, Any]:
         "state": str(service.state),
         "containers": f"{service.running_containers}/{len(service.settings.containers)}",
         "in_flight": service.in_flight,
-        "held": service.held,
+        "held": service.waiting,
         "held_awake": service.pinned,
         "last_used_seconds_ago": None if service.last_used is None else round(now - service.last_used, 1),
         "stops_in_seconds": None if asleep or deadline is None else round(max(0.0, deadline - now), 1),
@@ -49,12 +49,12 @@ def admin_application(fleet: Fleet, events: EventLog, metrics: Metrics) -> web.A
         return web.Response(body=metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def start(service: Service) -> None:
-        visit = await service.start_and_enter()
-        service.leave(visit)
+        lease = await service.start_and_acquire()
+        service.release(lease)
 
     async def stop(service: Service) -> None:
         try:
-            await service.stop("operator", forced=True)
+            await service.stop("operator", by_operator=True)
         except StopFailed as error:
             raise Conflict(str(error)) from error
 

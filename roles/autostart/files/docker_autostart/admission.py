@@ -4,76 +4,76 @@ import asyncio
 from collections.abc import Callable
 
 from docker_autostart.errors import RequestError
-from docker_autostart.visits import Visit
+from docker_autostart.leases import Lease
 
 
 class Admission:
-    """`generation` counts the service's starts: a visit belongs to the containers of one of them."""
+    """`generation` counts the service's starts: a lease belongs to the containers of one of them."""
 
-    def __init__(self, left: Callable[[Visit], None]) -> None:
-        """`left` is called with each visit that has ended."""
+    def __init__(self, left: Callable[[Lease], None]) -> None:
+        """`left` is called with each lease that has ended."""
         self.generation = 0
         self._left = left
-        self._visits: set[Visit] = set()
-        self._waiters: set[asyncio.Future[Visit]] = set()
+        self._leases: set[Lease] = set()
+        self._waiters: set[asyncio.Future[Lease]] = set()
 
     @property
     def waiting(self) -> int:
-        return sum(not turn.done() for turn in self._waiters)
+        return sum(not waiter.done() for waiter in self._waiters)
 
     @property
     def in_flight(self) -> int:
-        return len(self._visits)
+        return len(self._leases)
 
     @property
     def in_use(self) -> bool:
         """Whether a request that keeps the service running is in flight."""
-        return any(visit.touch for visit in self._visits)
+        return any(lease.keeps_running for lease in self._leases)
 
     @property
     def wanted(self) -> bool:
         return bool(self._waiters)
 
-    def admit(self, touch: bool) -> Visit:
-        visit = Visit(self.generation, touch)
-        self._visits.add(visit)
-        return visit
+    def admit(self, keeps_running: bool) -> Lease:
+        lease = Lease(self.generation, keeps_running)
+        self._leases.add(lease)
+        return lease
 
-    def leave(self, visit: Visit) -> None:
-        self._visits.remove(visit)
-        self._left(visit)
+    def release(self, lease: Lease) -> None:
+        self._leases.remove(lease)
+        self._left(lease)
 
-    async def wait(self, timeout: float) -> Visit | None:
-        """The visit of a request that waited for the service, None where `timeout` seconds passed.
+    async def wait(self, timeout: float) -> Lease | None:
+        """The lease of a request that waited for the service, None where `timeout` seconds passed.
 
         Raises what `refuse_all` was given.
         """
-        turn: asyncio.Future[Visit] = asyncio.get_running_loop().create_future()
-        self._waiters.add(turn)
+        waiter: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
         try:
-            # Unlike a timeout around `await turn`, this cannot lose a turn that comes at the last moment.
-            await asyncio.wait({turn}, timeout=timeout)
+            # Unlike a timeout around `await waiter`, this cannot lose a waiter that comes at the last moment.
+            await asyncio.wait({waiter}, timeout=timeout)
         except asyncio.CancelledError:
-            if turn.done() and turn.exception() is None:
-                self.leave(turn.result())
+            if waiter.done() and waiter.exception() is None:
+                self.release(waiter.result())
             raise
         finally:
-            self._waiters.discard(turn)
-        return turn.result() if turn.done() else None
+            self._waiters.discard(waiter)
+        return waiter.result() if waiter.done() else None
 
     def admit_all(self) -> int:
         """Let in who waits; how many."""
-        waiting = [turn for turn in self._waiters if not turn.done()]
-        for turn in waiting:
-            turn.set_result(self.admit(touch=True))
+        waiting = [waiter for waiter in self._waiters if not waiter.done()]
+        for waiter in waiting:
+            waiter.set_result(self.admit(keeps_running=True))
         return len(waiting)
 
     def refuse_all(self, error: RequestError) -> None:
-        for turn in self._waiters:
-            if not turn.done():
-                turn.set_exception(error)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
 
     def cut_late(self, drain_since: float, now: float) -> None:
         """End the requests for which a stop that began at that loop time does not wait any longer."""
-        for visit in self._visits:
-            visit.cut_if_late(drain_since, now)
+        for lease in self._leases:
+            lease.cut_if_late(drain_since, now)

@@ -23,6 +23,7 @@ from docker_autostart.connections import ClientConnections
 from docker_autostart.engine import DockerEngine
 from docker_autostart.events import EventLog
 from docker_autostart.fleet import Fleet
+from docker_autostart.leases import DRAIN_TIMEOUT
 from docker_autostart.memory import recall, remember
 from docker_autostart.metrics import Metrics
 from docker_autostart.preflight import find_problems
@@ -30,7 +31,6 @@ from docker_autostart.proxy import Proxy
 from docker_autostart.stack import ComposeStack
 from docker_autostart.status_file import NAME, StatusFile
 from docker_autostart.systemd import Notifier, inherited_sockets
-from docker_autostart.visits import DRAIN_TIMEOUT
 
 END_TIMEOUT = DRAIN_TIMEOUT + 5.0
 """In seconds. Those that are cut after `DRAIN_TIMEOUT` are still told; TimeoutStopSec of the unit is longer."""
@@ -113,11 +113,11 @@ class _Daemon:
 
     @property
     def requests(self) -> int:
-        return sum(service.in_flight + service.held for service in self._fleet.services.values())
+        return sum(service.in_flight + service.waiting for service in self._fleet.services.values())
 
     async def drain(self) -> None:
         began = asyncio.get_running_loop().time()
-        await self.connections.end(END_TIMEOUT, lambda: self._fleet.cut_late_visits(began))
+        await self.connections.end(END_TIMEOUT, lambda: self._fleet.cut_late_leases(began))
 
     async def watch_engine(self) -> None:
         async for name in self._engine.events():
@@ -126,7 +126,7 @@ class _Daemon:
                     service.engine_returned()
                 elif name in service.settings.containers:
                     self._stacks[host].stir()
-                    service.look()
+                    service.request_check()
 
     async def keep_memory(self) -> None:
         while True:

@@ -55,11 +55,11 @@ class EngineUnavailable(StartFailed):
     code = "engine_unavailable"
 
 
-class TooManyHeld(RequestError):
+class TooManyWaiting(RequestError):
     code = "too_many_waiting"
 
 
-class Withdrawn(RequestError):
+class ServiceRemoved(RequestError):
     """The service left the configuration while the request waited."""
 
     code = "service_withdrawn"

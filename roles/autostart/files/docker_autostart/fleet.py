@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from docker_autostart.configuration import Configuration, ServiceSettings
-from docker_autostart.errors import TooManyHeld, UnknownHost
+from docker_autostart.errors import TooManyWaiting, UnknownHost
 from docker_autostart.events import Recorder
-from docker_autostart.service import RETRY_LATER, NotWantedAnyMore, Service, Stack, State
+from docker_autostart.leases import Lease
+from docker_autostart.service import RETRY_LATER, Service, Stack, StartAbandoned, State
 from docker_autostart.stopping import StopFailed
-from docker_autostart.visits import Visit
 
-HELD_PER_SERVICE = 200
-HELD_IN_ALL = 256
+WAITING_PER_SERVICE = 200
+WAITING_IN_ALL = 256
 ROOM_RECHECK = 0.25
 """How often room for a start is looked for while no other service is idle, in seconds."""
 
@@ -54,21 +54,21 @@ class Fleet:
             raise UnknownHost("No service has this host name.") from None
 
     @property
-    def held(self) -> int:
-        return sum(service.held for service in self.services.values())
+    def waiting(self) -> int:
+        return sum(service.waiting for service in self.services.values())
 
-    async def enter(self, service: Service, *, wake: bool) -> Visit:
-        """`Service.enter`, within the limits of held requests. Raises `TooManyHeld` too."""
-        visit = service.enter_at_once(wake=wake)
-        if visit is not None:
-            return visit
-        if service.held >= HELD_PER_SERVICE or self.held >= HELD_IN_ALL:
-            raise TooManyHeld("Too many requests wait for services to start.", retry_after=RETRY_LATER)
-        return await service.enter(wake=wake)
+    async def acquire(self, service: Service, *, wake: bool) -> Lease:
+        """`Service.acquire`, within the limits of held requests. Raises `TooManyWaiting` too."""
+        lease = service.try_acquire(wake=wake)
+        if lease is not None:
+            return lease
+        if service.waiting >= WAITING_PER_SERVICE or self.waiting >= WAITING_IN_ALL:
+            raise TooManyWaiting("Too many requests wait for services to start.", retry_after=RETRY_LATER)
+        return await service.acquire(wake=wake)
 
-    def cut_late_visits(self, drain_since: float) -> None:
+    def cut_late_leases(self, drain_since: float) -> None:
         for service in self.services.values():
-            service.cut_late_visits(drain_since)
+            service.cut_late_leases(drain_since)
 
     async def apply(self, configuration: Configuration) -> None:
         """Put a checked configuration in force. Containers of services that left it are let alone."""
@@ -79,7 +79,7 @@ class Fleet:
                 self._reconfigure(service, settings)
             else:
                 del self.services[host]
-                service.withdraw()
+                service.remove()
                 self._granted.discard(service)
                 await _end(self._owners.pop(service))
         for host, settings in configuration.services.items():
@@ -111,14 +111,14 @@ class Fleet:
     async def _make_room(self, service: Service) -> None:
         """Return when `service` fits into the memory budget, having stopped idle ones, the least recently used first.
 
-        Waits while the others are in use. Raises `NotWantedAnyMore` when nobody waits for `service` in the meantime.
+        Waits while the others are in use. Raises `StartAbandoned` when nobody waits for `service` in the meantime.
         """
         self._granted.discard(service)
         patience = asyncio.get_running_loop().time() + service.settings.start_timeout
         async with self._room:
             while not self._fits(service):
-                if not service.held and asyncio.get_running_loop().time() > patience:
-                    raise NotWantedAnyMore
+                if not service.waiting and asyncio.get_running_loop().time() > patience:
+                    raise StartAbandoned
                 await self._evict_one_for(service)
             self._granted.add(service)
 
@@ -140,7 +140,7 @@ class Fleet:
         for other in sorted(idle, key=lambda candidate: candidate.last_used or 0.0):
             if other.settings.memory_mb:
                 try:
-                    if await other.stop(f"its memory is for {service.settings.host}", forced=False):
+                    if await other.stop(f"its memory is for {service.settings.host}", by_operator=False):
                         return
                 except StopFailed:
                     log.warning("%s: still takes memory", other.settings.host)

@@ -67,7 +67,7 @@ class _Now(Collector):
         for host, service in self._fleet.services.items():
             for each in State:
                 state.add_metric((host, each), float(service.state is each))
-            held.add_metric((host,), service.held)
+            held.add_metric((host,), service.waiting)
             in_flight.add_metric((host,), service.in_flight)
             running.add_metric((host,), service.running_containers)
         yield from (state, held, in_flight, running)

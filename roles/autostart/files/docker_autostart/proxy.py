@@ -27,11 +27,11 @@ from docker_autostart.errors import (
 )
 from docker_autostart.fleet import Fleet
 from docker_autostart.headers import REQUEST_ID, request_id, to_client, to_container
+from docker_autostart.leases import Lease
 from docker_autostart.pages import waiting_page
 from docker_autostart.service import RETRY_LATER, Service
 from docker_autostart.tunnel import run_tunnel
 from docker_autostart.upstream import Answer, Upstream
-from docker_autostart.visits import Visit
 
 IDLE_TIMEOUT = 600.0
 UPLOAD_PIECE = 64 * 1024
@@ -164,15 +164,15 @@ class Proxy:
         arrived = loop.time()
         waited: float | None = None
         for last in (False, True):
-            visit = service.enter_at_once(wake=wake)
-            if visit is None:
+            lease = service.try_acquire(wake=wake)
+            if lease is None:
                 if wake and not settings.blocking:
                     service.wake()
                     raise Starting(f"{settings.name} is starting.", retry_after=PAGE_RETRY)
-                visit = await self._fleet.enter(service, wake=wake)
+                lease = await self._fleet.acquire(service, wake=wake)
                 waited = loop.time() - arrived
-            async with _stay(call, service, visit):
-                answer = await self._ask(call, service, visit, last=last)
+            async with _stay(call, service, lease):
+                answer = await self._ask(call, service, lease, last=last)
                 if answer is not None:
                     self._count(settings.host, answer.status, waited is not None)
                     try:
@@ -181,7 +181,7 @@ class Proxy:
                         answer.end()
         raise AssertionError("the last attempt answers or raises")
 
-    async def _ask(self, call: _Call, service: Service, visit: Visit, *, last: bool) -> Answer | None:
+    async def _ask(self, call: _Call, service: Service, lease: Lease, *, last: bool) -> Answer | None:
         """None where the container did not take the request and it can be sent again, which is not so if `last`."""
         settings = service.settings
         connected = False
@@ -196,7 +196,7 @@ class Proxy:
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             if isinstance(error, TimeoutError) and connected:
                 raise UpstreamTimeout(f"{settings.name} did not answer within {IDLE_TIMEOUT:g} s.") from error
-            service.distrust(visit)
+            service.report_connection_refused(lease)
             unseen = not connected or not call.body.begun
             if (unseen or call.request.method in _SAFE) and not call.body.lost and not last:
                 return None
@@ -243,11 +243,11 @@ def _wakes(settings: ServiceSettings, call: _Call) -> bool:
 
 
 @asynccontextmanager
-async def _stay(call: _Call, service: Service, visit: Visit) -> AsyncIterator[None]:
-    """Leave at the end. A visit that is cut raises `Stopping`, or breaks the connection if its answer has begun."""
-    visit.waits_since = lambda: call.body.waits_since
+async def _stay(call: _Call, service: Service, lease: Lease) -> AsyncIterator[None]:
+    """Leave at the end. A lease that is cut raises `Stopping`, or breaks the connection if its answer has begun."""
+    lease.waits_since = lambda: call.body.waits_since
     try:
-        async with asyncio.timeout(None) as visit.limit:
+        async with asyncio.timeout(None) as lease.limit:
             yield
     except TimeoutError as error:
         if call.request.writer.output_size:
@@ -259,7 +259,7 @@ async def _stay(call: _Call, service: Service, visit: Visit) -> AsyncIterator[No
         message = f"{service.settings.name} is being stopped or restarted: the request was ended before {what}."
         raise Stopping(f"{message} Send it again.", retry_after=RETRY_LATER) from error
     finally:
-        service.leave(visit)
+        service.release(lease)
 
 
 @asynccontextmanager

@@ -1,8 +1,9 @@
-"""One service's life: asleep, starting, ready, draining, stopping, failed.
+"""The state machine of one service: stopped, starting, ready, draining, stopping, failed.
 
-One task owns the state (`Service.run`), so that there is never more than one start or stop. Requests `enter` and
-`leave`; while the service is ready that costs no switch of tasks. Time is the event loop's clock, in seconds. Nothing
-here knows Docker or sockets: a `Stack` does what is to be done, and tests use another loop clock and another stack.
+Only one task (`Service.run`) starts and stops containers, so that starts and stops never overlap; `try_acquire` and
+`report_connection_refused` may set the state for it. Requests `acquire` and `release`, which needs no task switch while
+the service is ready. Time is the event loop's clock, in seconds. Nothing here knows Docker or sockets: a `Stack`
+performs the actions, and tests substitute a virtual clock and a fake stack.
 """
 
 import asyncio
@@ -17,22 +18,22 @@ from docker_autostart.errors import (
     Asleep,
     EngineUnavailable,
     RequestError,
+    ServiceRemoved,
     StartFailed,
     StartTimeout,
     Stopping,
-    Withdrawn,
 )
 from docker_autostart.events import Recorder
+from docker_autostart.leases import DRAIN_TIMEOUT, Lease
 from docker_autostart.stopping import StopFailed, StopRequests
-from docker_autostart.visits import DRAIN_TIMEOUT, Visit
 
 START_LIMIT = LONGEST_START_TIMEOUT
-"""A start goes on after its clients gave up, so that their next attempt finds it further; but not for ever."""
+"""Seconds. A start continues after its clients have timed out, so that their next attempt waits less; not forever."""
 
 RETRY_LATER = 5.0
 """`Retry-After` where nothing better is known, in seconds."""
 DRAIN_RECHECK = 1.0
-"""How often requests and jobs are looked at while a stop waits for their end, in seconds."""
+"""Seconds between checks for requests and jobs while a stop waits for them to end."""
 
 
 class State(StrEnum):
@@ -44,8 +45,8 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-class NotWantedAnyMore(Exception):
-    """There was no room for a start, and nobody waits for it any more."""
+class StartAbandoned(Exception):
+    """There was no memory for a start, and no request waits for it any more."""
 
 
 class Stack(Protocol):
@@ -65,7 +66,7 @@ class Stack(Protocol):
 
 
 class Service:
-    """See the module. `held` counts requests that wait; `in_flight` those that were let through and have not ended."""
+    """See the module. `waiting` counts requests that wait for a start, `in_flight` those that were admitted."""
 
     def __init__(
         self,
@@ -77,9 +78,9 @@ class Service:
         last_used: float | None = None,
         pinned: bool = False,
     ) -> None:
-        """`make_room` returns when the stack may take its memory, or raises `NotWantedAnyMore`.
+        """`make_room` waits until enough memory is free, or raises `StartAbandoned`.
 
-        `last_used` is loop time, from a previous process: it counts if the containers are found running.
+        `last_used` is loop time, from a previous process; it is kept if the containers are running.
         """
         self.settings = settings
         self.stack = stack
@@ -89,22 +90,22 @@ class Service:
         self.running_containers = 0
         self._record = record
         self._make_room = make_room
-        self._clock_counts = last_used is not None
+        self._keep_last_used = last_used is not None
         self._requests = Admission(self._left)
         self._changed = asyncio.Event()
-        self._look_due = True
+        self._check_due = True
         self._start_wanted = False
         self._stops = StopRequests()
         self._backoff = StartBackoff()
         self._failure: StartFailed | None = None
         self._drain_from = State.STOPPED
         self._drain_since = 0.0
-        self._withdrawn = False
+        self._removed = False
 
-    # What requests do
+    # Called for requests
 
     @property
-    def held(self) -> int:
+    def waiting(self) -> int:
         return self._requests.waiting
 
     @property
@@ -113,43 +114,43 @@ class Service:
 
     @property
     def idle(self) -> bool:
-        """Ready, and neither asked for anything, but by monitors, nor told to stay."""
+        """Ready, with no requests but those of monitors, and not pinned."""
         return self.state is State.READY and not self.in_use and not self._requests.wanted and not self.pinned
 
     @property
     def in_use(self) -> bool:
-        """Whether a request that keeps the service awake is in flight."""
+        """Whether a request that keeps the service running is in flight."""
         return self._requests.in_use
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody waits for a start."""
+        """Whether a start was requested."""
         return self._requests.wanted or self._start_wanted
 
-    async def enter(self, *, wake: bool = True) -> Visit:
-        """Let a request in, as soon as the service is ready; every `Visit` must be given back with `leave`.
+    async def acquire(self, *, wake: bool = True) -> Lease:
+        """Admit a request as soon as the service is ready; every `Lease` must be returned with `release`.
 
-        With `wake` false the request neither wakes the service nor keeps it awake, and gets `Asleep`, or `StartFailed`
-        after a start that failed, however long ago. Raises `StartFailed` during the back-off, `Withdrawn`, and after
-        `start_timeout` seconds `StartTimeout`, or `Stopping` during a stop.
+        With `wake` false it neither starts the service nor keeps it running, and gets `Asleep`, or `StartFailed`
+        after a start that failed, however long ago. Raises `StartFailed` during the back-off, `ServiceRemoved`, and
+        after `start_timeout` seconds `StartTimeout`, or `Stopping` during a stop.
         """
-        visit = self.enter_at_once(wake=wake)
-        if visit is not None:
-            return visit
+        lease = self.try_acquire(wake=wake)
+        if lease is not None:
+            return lease
         self._changed.set()
         timeout = self.settings.start_timeout
-        visit = await self._requests.wait(timeout)
-        if visit is None:
+        lease = await self._requests.wait(timeout)
+        if lease is None:
             raise self._not_ready_within(timeout)
-        return visit
+        return lease
 
-    def enter_at_once(self, *, wake: bool = True) -> Visit | None:
-        """`enter` where that need not wait, None where it would; raises what it would raise at once."""
+    def try_acquire(self, *, wake: bool = True) -> Lease | None:
+        """`acquire` if that need not wait, None if it would; raises what it would raise immediately."""
         return self._requests.admit(wake) if self._is_ready_or_raise(wake) else None
 
     def _is_ready_or_raise(self, wake: bool) -> bool:
-        if self._withdrawn:
-            raise Withdrawn(f"{self.settings.name} is not served any more.")
+        if self._removed:
+            raise ServiceRemoved(f"{self.settings.name} is not served any more.")
         if self.state is State.DRAINING and wake and self._drain_from is State.READY and not self._stops.by_operator:
             self.state = State.READY
             self._changed.set()
@@ -159,70 +160,73 @@ class Service:
             if failing := self.failing:
                 wait = self._backoff.remaining(asyncio.get_running_loop().time())
                 raise type(failing)(failing.message, retry_after=max(wait, RETRY_LATER))
-            raise Asleep(f"{self.settings.name} is asleep, and this kind of request does not wake it.")
-        if failure := self._failure_not_to_be_repeated_yet():
+            raise Asleep(
+                f"{self.settings.name} is asleep, and this kind of request does not wake it. "
+                "Send a normal request to start it."
+            )
+        if failure := self._failure_during_backoff():
             raise failure
         return False
 
     def wake(self) -> None:
-        """Start without waiting. Raises `StartFailed` while a failed start is not to be repeated yet, `Withdrawn`."""
+        """Start without waiting. Raises `StartFailed` during the back-off after a failed start, `ServiceRemoved`."""
         if not self._is_ready_or_raise(wake=True):
             self._start_wanted = True
             self._changed.set()
 
-    async def start_and_enter(self) -> Visit:
-        """An operator's start: `enter`, back-off or not."""
+    async def start_and_acquire(self) -> Lease:
+        """An operator's start: `acquire` that ignores the back-off."""
         self._backoff.skip_pause()
-        return await self.enter()
+        return await self.acquire()
 
-    def leave(self, visit: Visit) -> None:
-        self._requests.leave(visit)
+    def release(self, lease: Lease) -> None:
+        self._requests.release(lease)
 
-    def _left(self, visit: Visit) -> None:
-        if visit.touch:
+    def _left(self, lease: Lease) -> None:
+        if lease.keeps_running:
             self.last_used = asyncio.get_running_loop().time()
         if not self.in_flight and self.state is State.DRAINING:
             self._changed.set()
 
-    def cut_late_visits(self, drain_since: float) -> None:
-        """End the requests for which a stop that began at that loop time does not wait any longer."""
+    def cut_late_leases(self, drain_since: float) -> None:
+        """End the requests that a stop, begun at that loop time, no longer waits for."""
         self._requests.cut_late(drain_since, asyncio.get_running_loop().time())
 
-    def distrust(self, visit: Visit) -> None:
-        """The container refused this visit's connection: have it looked at and started before more are let in."""
-        if visit.generation == self._requests.generation and self.state is State.READY:
-            self._record(self.settings.host, "gone", "ready, but does not take connections: looking again", None)
+    def report_connection_refused(self, lease: Lease) -> None:
+        """The container refused a connection: check and start it before more requests are admitted."""
+        if lease.generation == self._requests.generation and self.state is State.READY:
+            self._record(self.settings.host, "gone", "marked ready, but refuses connections: checking again", None)
             self.state = State.STARTING
             self._changed.set()
 
-    # What operators, the engine and other services do
+    # Called for operators, the engine and other services
 
-    def look(self) -> None:
-        """Something happened to the containers."""
-        self._look_due = True
+    def request_check(self) -> None:
+        """The containers may have changed."""
+        self._check_due = True
         self._changed.set()
 
     def engine_returned(self) -> None:
-        """The engine was away and is back: what failed on its account may be tried again at once."""
+        """The engine is back: failures caused by the outage may be retried immediately."""
         if isinstance(self._failure, EngineUnavailable):
             self._backoff.reset()
-        self.look()
+        self.request_check()
 
-    async def stop(self, reason: str, *, forced: bool) -> bool:
-        """Stop when no request is in flight and no job runs; says whether it stopped.
+    async def stop(self, reason: str, *, by_operator: bool) -> bool:
+        """Stop once no request is in flight and no job runs; returns whether it stopped.
 
-        Forced, it waits for jobs without limit and for requests as long as `Visit` allows, and new requests wait for
-        the stop; otherwise it gives up for either. Raises `StopFailed`.
+        An operator's stop waits for running jobs without limit and for requests as long as `Lease` allows, and new
+        requests wait for the stop; any other stop is abandoned if there are any. Raises `StopFailed`.
         """
         before = self._stops.current
-        request = self._stops.add(reason, by_operator=forced)
+        request = self._stops.add(reason, by_operator=by_operator)
         if request is not before:
             self._start_wanted = False
             self._changed.set()
         return await asyncio.shield(request.outcome)
 
     def pin(self, pinned: bool) -> None:
-        """Pinned, a service is not stopped for being idle, nor for another's memory."""
+        """A pinned service is not stopped when it is idle, nor to free memory for another one."""
         self.pinned = pinned
         self._record(
             self.settings.host, "pinned" if pinned else "released", "held awake" if pinned else "released", None
@@ -230,14 +234,16 @@ class Service:
         self._changed.set()
 
     def reconfigure(self, settings: ServiceSettings) -> None:
-        """New times and names for the same containers."""
+        """Apply new settings for the same containers."""
         self.settings = settings
         self._changed.set()
 
-    def withdraw(self) -> None:
-        """No more requests; those in flight go on, those that wait get `Withdrawn`. The caller ends the owner task."""
-        self._withdrawn = True
-        self._requests.refuse_all(Withdrawn(f"{self.settings.name} is not served any more.", retry_after=RETRY_LATER))
+    def remove(self) -> None:
+        """Admit no more requests; those in flight continue, those that wait get `ServiceRemoved`."""
+        self._removed = True
+        self._requests.refuse_all(
+            ServiceRemoved(f"{self.settings.name} is not served any more.", retry_after=RETRY_LATER)
+        )
         self._stops.finish(stopped=False)
 
     @property
@@ -247,7 +253,7 @@ class Service:
     def idle_deadline(self) -> float | None:
         """Loop time at which an idle service is stopped; None for never.
 
-        While a request that counts is in flight, the earliest time at which that could be.
+        While a request is in flight, the earliest possible deadline.
         """
         if not self.settings.idle_timeout or self.pinned:
             return None
@@ -255,10 +261,10 @@ class Service:
             return asyncio.get_running_loop().time() + self.settings.idle_timeout
         return self.last_used + self.settings.idle_timeout
 
-    # What the owner does
+    # The task
 
     async def run(self) -> None:
-        """Own the service until cancelled."""
+        """Drive the state machine until cancelled."""
         while True:
             match self.state:
                 case State.STOPPED | State.FAILED:
@@ -277,7 +283,7 @@ class Service:
             all_running = await self._all_running()
             now = asyncio.get_running_loop().time()
             if all_running is False:
-                self._clock_counts = False
+                self._keep_last_used = False
             if self._stops.current is not None:
                 if self.running_containers:
                     self._begin_drain()
@@ -285,15 +291,15 @@ class Service:
                 self._stops.finish(stopped=True)
             if all_running:
                 self._record(self.settings.host, "adopted", "found running", None)
-                if not self._clock_counts:
+                if not self._keep_last_used:
                     self.last_used = now
                 self.state = State.STARTING
                 return
-            if failure := self._failure_not_to_be_repeated_yet():
-                self._requests.refuse_all(failure)  # who came while what is left of the failed start was being stopped
+            if failure := self._failure_during_backoff():
+                self._requests.refuse_all(failure)  # those that arrived while a failed start was being cleaned up
             if self.wanted and not self._backoff.remaining(now):
-                self._clock_counts = False
-                self._record(self.settings.host, "starting", f"starting, {self.held} waiting", None)
+                self._keep_last_used = False
+                self._record(self.settings.host, "starting", f"starting, {self.waiting} waiting", None)
                 self.state = State.STARTING
                 return
             leftovers = self.idle_deadline() if self.running_containers else None
@@ -305,7 +311,7 @@ class Service:
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self._look_due = False
+        self._check_due = False
         start = loop.create_task(self._start_stack())
         try:
             while not start.done() and not self._stops.by_operator:
@@ -319,11 +325,11 @@ class Service:
                 await asyncio.wait({start})
         if start.cancelled():
             self.state = State.STOPPED
-            self.look()
+            self.request_check()
             return
         try:
             start.result()
-        except NotWantedAnyMore:
+        except StartAbandoned:
             self._start_wanted = False
             self.state = State.STOPPED
         except StartFailed as failure:
@@ -346,14 +352,14 @@ class Service:
         self._failure = None
         self._backoff.succeeded()
         self._start_wanted = False
-        if not self._clock_counts:
+        if not self._keep_last_used:
             self.last_used = now
-        self._clock_counts = False
+        self._keep_last_used = False
         self.running_containers = len(self.settings.containers)
-        message = f"ready after {now - began:.2f} s, {self.held} waiting"
+        message = f"ready after {now - began:.2f} s, {self.waiting} waiting"
         self._record(self.settings.host, "ready", message, now - began)
         self._requests.admit_all()
-        self._look_due = True
+        self._check_due = True
 
     async def _fail(self, failure: StartFailed, now: float) -> None:
         pause = self._backoff.failed(now)
@@ -363,14 +369,14 @@ class Service:
         self._record(self.settings.host, "failed", f"start failed: {failure.message} Next attempt in {pause:g} s", None)
         self._requests.refuse_all(type(failure)(failure.message, retry_after=pause))
         self.last_used = now
-        # Only the count matters here: a stack that failed is not adopted before something happens to it.
-        self._look_due = True
+        # Only the count matters: a failed stack is not adopted until an event arrives for it.
+        self._check_due = True
         await self._all_running()
 
     async def _serve(self) -> None:
         while True:
             all_running = await self._all_running()
-            if self.state is not State.READY:  # distrusted
+            if self.state is not State.READY:  # a connection was refused
                 return
             if all_running is False:
                 left = f", {self.running_containers} of its containers still run" if self.running_containers else ""
@@ -396,13 +402,13 @@ class Service:
         was_ready = self._drain_from is State.READY
         latest = self._drain_since + DRAIN_TIMEOUT
         while self.in_flight and self.state is State.DRAINING:
-            self.cut_late_visits(self._drain_since)
+            self.cut_late_leases(self._drain_since)
             await self._wait_until(loop.time() + DRAIN_RECHECK)
         if was_ready and await self._all_running() is False:
             self.state = State.STOPPED
             return
         busy = await self.stack.busy() if was_ready else 0
-        if self.state is not State.DRAINING:  # a request took it back meanwhile
+        if self.state is not State.DRAINING:  # a request cancelled the drain in the meantime
             self._stops.cancel()
         elif busy == 0 or (busy is None and self._stops.by_operator and loop.time() > latest):
             self.state = State.STOPPING
@@ -431,9 +437,9 @@ class Service:
             self.running_containers = 0
             self._record(self.settings.host, "stopped", f"stopped ({reason})", loop.time() - began)
             self._stops.finish(stopped=True)
-        self._look_due = True
+        self._check_due = True
 
-    # What these need
+    # Helpers
 
     def _not_ready_within(self, timeout: float) -> RequestError:
         if self.state in {State.DRAINING, State.STOPPING}:
@@ -442,21 +448,21 @@ class Service:
         message = f"{self.settings.name} was not ready within {timeout:g} s; the start goes on."
         return StartTimeout(message, retry_after=RETRY_LATER)
 
-    def _failure_not_to_be_repeated_yet(self) -> StartFailed | None:
+    def _failure_during_backoff(self) -> StartFailed | None:
         wait = self._backoff.remaining(asyncio.get_running_loop().time())
         if self.state is not State.FAILED or self._failure is None or not wait:
             return None
         return type(self._failure)(self._failure.message, retry_after=wait)
 
     async def _all_running(self) -> bool | None:
-        """Count the containers if that is due; None where it is not, or the engine does not say."""
-        if not self._look_due:
+        """Count the running containers if a check is due; None if it is not, or the engine does not respond."""
+        if not self._check_due:
             return None
-        self._look_due = False
+        self._check_due = False
         try:
             self.running_containers, total = await self.stack.running()
         except EngineUnavailable:
-            return None  # what was known stands, until `engine_returned`
+            return None  # keep the last known count until `engine_returned`
         return self.running_containers == total
 
     async def _wait_until(self, deadline: float | None) -> None:

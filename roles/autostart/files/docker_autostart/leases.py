@@ -15,15 +15,15 @@ def _never() -> None:
 
 
 @dataclass(eq=False, slots=True)
-class Visit:
-    """One request's stay. `generation` counts the service's starts, `touch` says whether it keeps the service running.
+class Lease:
+    """An admitted request. `generation` counts the service's starts; `keeps_running`: it keeps the service running.
 
     `waits_since` says since which loop time the client is waited for, None where it is not. A request that can be cut
     runs within `limit`, an `asyncio.timeout(None)`.
     """
 
     generation: int
-    touch: bool
+    keeps_running: bool
     waits_since: Callable[[], float | None] = _never
     limit: asyncio.Timeout | None = None
 
@@ -33,5 +33,5 @@ class Visit:
             return
         waits_since = self.waits_since()
         stalls = waits_since is not None and now >= max(drain_since, waits_since) + UPLOAD_PATIENCE
-        if stalls or now >= drain_since + (DRAIN_TIMEOUT if self.touch else UPLOAD_PATIENCE):
+        if stalls or now >= drain_since + (DRAIN_TIMEOUT if self.keeps_running else UPLOAD_PATIENCE):
             self.limit.reschedule(now)
