@@ -17,7 +17,7 @@ from benchmarks.rows import RESULTS, Row
 from benchmarks.speed import BATCHED, OURS, SEQUENTIAL
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "performance.md")
+DOCUMENTS = (ROOT / "docs" / "performance.md",)
 
 # A row of a suite that holds one recording's word error rate against another program's, which is the target.
 _WORD_ERROR_RATE = re.compile(r"word error rate, (?P<file>.+), (?P<other>\S+)'s")

@@ -24,7 +24,7 @@ cat /tmp/findings.json
 """
 
 SEVERE = ("MEDIUM", "HIGH", "CRITICAL")
-NOT_OURS = {"cert_revocation": "the test bed's own authority publishes no list of revoked certificates"}
+NOT_OURS = {"cert_revocation": "the test CA publishes no CRL"}
 """Findings of the certificate that the audited server has, which is not the one of a deployment."""
 # What says something of the server; the rest is its certificate, and how each client of a list would connect.
 SHOWN = re.compile(
@@ -60,9 +60,11 @@ def severe(findings: Iterable[Finding]) -> list[Finding]:
 
 def table(findings: list[Finding]) -> str:
     """Return the result in Markdown."""
-    left_out = [f"`{finding.check}`: {NOT_OURS[finding.check]}" for finding in findings if finding.check in NOT_OURS]
+    left_out = [
+        f"`{finding.check}`, because {NOT_OURS[finding.check]}" for finding in findings if finding.check in NOT_OURS
+    ]
     lines = [f"Grade {grade(findings)}; {len(severe(findings))} findings of medium severity or above."]
-    lines += [f"Not counted: {'; '.join(left_out)}."] if left_out else []
+    lines += [f"Excluded: {'; '.join(left_out)}."] if left_out else []
     lines += ["", "| check | severity | finding |", "|---|---|---|"]
     lines += [
         f"| {finding.check} | {finding.severity} | {finding.text.replace('|', '/')} |"

@@ -18,7 +18,6 @@ RUN = ("bash", "python")
 SHOWN = ("json", "text", "yaml")
 NOT_RUN = {
     "own-values": "has a name, a key or a file that only the reader knows",
-    "administration": "changes a deployment, with the password of a vault",
     "install": "installs packages on the reader's machine",
 }
 
