@@ -140,7 +140,7 @@ def test_an_empty_inventory(tmp_path: Path) -> None:
     (tmp_path / "hosts.yml").write_text("{}")
     printed = printed_by_refused(tmp_path)
     assert "no host in the group whisper_services" in printed
-    assert "inventory/example/hosts.yml" in printed
+    assert "or create one with `make host`" in printed
 
 
 @pytest.mark.parametrize("given", [None, "wrong"])

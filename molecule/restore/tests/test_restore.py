@@ -185,7 +185,7 @@ def test_newer_data_is_not_lost_unless_told(job: str, tmp_path: Path) -> None:
 def test_a_restore_goes_to_one_host() -> None:
     status, printed = playbook("restore", f"{OLD},{NEW}", "--extra-vars", f"backup_archive={archives()[0]}")
     assert status != 0
-    assert "A backup is that of one host" in printed
+    assert "A backup is restored to a single host" in printed
 
 
 VAULT = VaultLib([("default", VaultSecret(VAULT_PASSWORD.encode()))])

@@ -83,7 +83,7 @@ def test_all_but_the_data_goes(host: Host) -> None:
     host.check_output("docker volume inspect whisper-faster_data")
     host.check_output(PACKAGE_OF_THE_ADMINISTRATOR)
     printed = uninstall()
-    assert "Jobs, models and certificates of an ACME server are still there" in printed
+    assert "Jobs, models and certificates of an ACME server were kept" in printed
     left = added(host)
     assert [path for path in left if not DATA.match(path)] == []
     assert host.file("/var/lib/docker/volumes/whisper-faster_data/_data/jobs.sqlite3").exists
@@ -120,7 +120,7 @@ def test_a_second_run_changes_nothing_and_says_what_stays(host: Host) -> None:
 
 def test_the_data_goes_when_told(host: Host) -> None:
     host.check_output("dpkg --purge of-the-admin")
-    assert "Its data is deleted too" in uninstall("--extra-vars", "uninstall_data=true")
+    assert "Its data was deleted too" in uninstall("--extra-vars", "uninstall_data=true")
     assert added(host) == []
     assert packages(host) == set(host.file("/root/packages-before").content_string.splitlines())
 

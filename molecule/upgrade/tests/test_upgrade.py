@@ -132,7 +132,7 @@ def test_a_version_without_transcripts_undoes_itself(host: Host, checkout: Check
     with asking() as client:
         status, printed = checkout.run("playbooks/upgrade.yml")
     assert status != 0
-    assert "was not upgraded and serves with the versions it had" in printed
+    assert "was not upgraded and was rolled back to its previous versions" in printed
     assert re.search(r"What failed: \S*\s*Transcription \| Check it", printed), printed[-3000:]
     assert client.lost == []
     assert image(host) == before
@@ -149,7 +149,7 @@ def test_a_version_that_does_not_start_undoes_itself(host: Host, checkout: Check
     assert status != 0
     assert "did not start and pass its health check" in printed
     assert "does not start" in printed
-    assert "serves with the versions it had" in printed
+    assert "was rolled back to its previous versions" in printed
     assert image(host) == before
 
 
@@ -159,7 +159,7 @@ def test_a_version_that_cannot_be_built_changes_nothing(host: Host, checkout: Ch
     with asking() as client:
         status, printed = checkout.run("playbooks/upgrade.yml")
     assert status != 0
-    assert "serves with the versions it had" in printed
+    assert "was rolled back to its previous versions" in printed
     assert client.refused == client.lost == []
     assert image(host) == before
     assert "RUN false" not in host.file("/opt/whisper-faster/Dockerfile").content_string

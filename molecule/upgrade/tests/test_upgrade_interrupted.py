@@ -122,7 +122,7 @@ def test_a_disk_that_is_full_during_the_build_costs_the_service_nothing(host: Ho
     status, printed = checkout.run(UPGRADE)
     assert status != 0
     assert "no space left on device" in printed.lower()
-    assert "serves with the versions it had, which were verified" in printed
+    assert "was rolled back to its previous versions, which were verified" in printed
     assert image(host) == before
     assert answers()
 
