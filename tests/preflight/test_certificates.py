@@ -63,11 +63,11 @@ CASES = {
     "unknown-source": Case(
         {"certificates_source": "acme"}, ["certificates_source", "letsencrypt, provided, selfsigned", "acme"]
     ),
-    "no-domain": Case({"certificates_names": ["whisper"]}, ["'whisper'", "no domain name", "site_domain"]),
+    "no-domain": Case({"certificates_names": ["whisper"]}, ["'whisper'", "not a domain name", "site_domain"]),
     "no-names": Case({"certificates_names": []}, ["certificates_names", "is empty"]),
     "alias-of-nothing": Case(
         {"certificates_aliases": {"other.example.com": ["speech.example.com"]}},
-        ["further names for 'other.example.com'", "certificates_names", NAME],
+        ["additional names for 'other.example.com'", "certificates_names", NAME],
     ),
     "no-email": Case({"certificates_email": "admin"}, ["certificates_email is 'admin'", "admin@example.com"]),
     "no-directory": Case(
@@ -91,12 +91,14 @@ CASES = {
         provided("wildcard", "wildcard", name="a.b.example.com", certificates_names=["a.b.example.com"]),
         ["is not for a.b.example.com, but for *.example.com"],
     ),
-    "no-certificate": Case(provided("none", "good"), ["FOLDER/none.pem", "is not there, or holds no certificate"]),
-    "no-key": Case(provided("good", "none"), ["FOLDER/none.key", "holds no private key in PEM without a password"]),
+    "no-certificate": Case(
+        provided("none", "good"), ["FOLDER/none.pem", "does not exist on the control node, or contains no certificate"]
+    ),
+    "no-key": Case(provided("good", "none"), ["FOLDER/none.key", "contains no private key in PEM without a password"]),
     "key-with-a-password": Case(provided("good", "locked"), ["FOLDER/locked.key", "without a password"]),
     "name-without-files": Case(
         provided("good", "good", certificates_names=[NAME, "whisperx.example.com"]),
-        ["certificates_provided has to have one entry", "whisper.example.com, whisperx.example.com", f"It has {NAME}"],
+        ["certificates_provided needs one entry", "whisper.example.com, whisperx.example.com", f"It has {NAME}"],
     ),
 }
 

@@ -31,8 +31,8 @@ def test_the_run_fails_and_says_in_plain_words_what_is_wrong(deployment: subproc
     assert deployment.returncode != 0, printed
     elsewhere = address_of("whisper-edge-acme")
     for name in SERVERS.values():
-        assert f"{name} leads to {elsewhere}, whose port 80 is closed." in printed
-    assert "correct the record in DNS" in printed
+        assert f"{name} resolves to {elsewhere}, whose port 80 is closed." in printed
+    assert "correct the DNS record" in printed
     assert "self-signed placeholder" in printed
     assert "ansible-playbook site.yml --tags certificates" in printed
     assert "certbot certonly" not in printed, "nobody was asked in vain"

@@ -146,7 +146,7 @@ def test_a_wrong_passphrase_changes_nothing_on_the_new_host() -> None:
     status, printed = playbook("restore", NEW, *arguments)
     assert status != 0
     assert "was not restored, and nothing was changed" in printed
-    assert "backup_passphrase is not the one it was made with" in printed
+    assert "backup_passphrase is not the one that it was encrypted with" in printed
     assert not host_of(NEW).file("/etc/ssl/whisper-services").exists
 
 

@@ -118,7 +118,7 @@ def test_one_command_goes_back(host: Host, checkout: Checkout, first: str) -> No
     assert image(host) == first
     status, printed = checkout.run("playbooks/rollback.yml", "--tags", "whisper_faster")
     assert status != 0
-    assert "has no version of faster-whisper before the one in force" in printed
+    assert "has no previous version of faster-whisper to roll back to" in printed
 
 
 def test_a_version_without_transcripts_undoes_itself(host: Host, checkout: Checkout) -> None:

@@ -1,7 +1,7 @@
 """Writes a tar archive of folders to the standard output, gzip compressed.
 
 The only argument is a JSON object: name in the archive → folder or file. One that does not exist is left out. SQLite
-databases (`*.sqlite3`) are copied by SQLite's own online backup, so that a service may go on writing to them; their
+databases (`*.sqlite3`) are copied with SQLite's online backup, so that a service may keep writing to them; their
 journals are left out.
 """
 
@@ -19,7 +19,7 @@ JOURNALS = (f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal")
 
 
 def files(folder: Path) -> Iterator[Path]:
-    """The folder and everything below it that is no journal of SQLite's, parents before children."""
+    """The folder and everything below it except SQLite's journals, parents before children."""
     yield folder
     for path in sorted(folder.rglob("*")):
         if not path.name.endswith(JOURNALS):
@@ -32,7 +32,7 @@ def add(archive: tarfile.TarFile, path: Path, name: str) -> None:
         content = path.open("rb") if entry.isreg() else None
     except FileNotFoundError:
         return
-    # By number: the same names may have other numbers where the archive is opened.
+    # Only numeric ids: the same names may have other ids where the archive is unpacked.
     entry.uname = entry.gname = ""
     if content is None:
         archive.addfile(entry)

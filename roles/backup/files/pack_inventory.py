@@ -1,9 +1,9 @@
-"""Writes an inventory, or what it says of one host, to the standard output as a tar archive, gzip compressed.
+"""Writes an inventory, or one host's part of it, to the standard output as a tar archive, gzip compressed.
 
-Runs on the control machine. The only argument is a JSON object: `folder` of the inventory; `sources`, the inventory as
-Ansible was given it; `host`, the host that it is about, or null for the whole folder.
+Runs on the control node. The only argument is a JSON object: `folder` of the inventory; `sources`, the inventory as
+passed to Ansible; `host`, the host to pack, or null for the whole folder.
 
-What concerns a host are its variables, those of its groups, a `hosts.yml` without other hosts, and the vault password
+A host's part are its variables, those of its groups, a `hosts.yml` without other hosts, and the vault password
 that `make host` wrote: without it nobody could read the encrypted variables.
 """
 
@@ -22,10 +22,10 @@ from ansible.parsing.yaml.dumper import AnsibleDumper
 NAME = "inventory"
 """The folder in the archive."""
 
-# What a file or folder of variables may be called besides its host or group.
+# Endings that a file or folder of variables may have.
 EXTENSIONS = ("", ".yml", ".yaml", ".json")
 VAULT_PASSWORD = ".vault-password"  # noqa: S105 - the name of a file
-# Ansible's own notes, in which file it found the host.
+# Set by Ansible: the file in which it found the host.
 NOTES = ("inventory_dir", "inventory_file")
 
 
@@ -33,11 +33,11 @@ def inventory_of(sources: list[str], name: str) -> dict[str, Any]:
     """The groups of a host as an inventory file has them, without the variables of group_vars and host_vars.
 
     Raises:
-        SystemExit: no source that can be read without the vault's password has the host.
+        SystemExit: the host is in no source that can be read without the vault password.
     """
     host = InventoryManager(loader=DataLoader(), sources=sources).get_host(name)
     if host is None:
-        sys.exit(f"{name} is not in {', '.join(sources)} as it reads without the vault's password")
+        sys.exit(f"{name} is not in {', '.join(sources)}, as far as it can be read without the vault password")
     groups = {group.name: group for group in host.get_groups()}
     inventory: dict[str, Any] = {
         group.name: {
@@ -65,7 +65,7 @@ def add_host(archive: tarfile.TarFile, folder: Path, sources: list[str], name: s
 
 def main() -> None:
     wanted = json.loads(sys.argv[1])
-    # Links would lead nowhere where the archive is opened.
+    # Symlinks would point to nothing where the archive is unpacked.
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|gz", dereference=True) as archive:
         if wanted["host"] is None:
             archive.add(wanted["folder"], NAME)

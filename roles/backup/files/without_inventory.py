@@ -1,6 +1,6 @@
 """Copies a backup's tar archive, gzip compressed, from the standard input to the output, without its `inventory`.
 
-Earlier versions packed the secrets of all hosts there, and the host that is restored must not get them.
+Earlier versions packed the secrets of all hosts there, and the restored host must not get them.
 """
 
 import sys
@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 
 def copy() -> set[str]:
-    """The names of what was copied."""
+    """Return the names of the copied members."""
     names = set()
     with (
         tarfile.open(fileobj=sys.stdin.buffer, mode="r|gz") as source,
@@ -26,9 +26,9 @@ def main() -> None:
     try:
         names = copy()
     except tarfile.TarError as reason:
-        sys.exit(f"no archive came out of it: {reason}")
+        sys.exit(f"it is not a tar archive: {reason}")
     if "manifest.json" not in names:
-        sys.exit("it is no backup of a host's data, which is in the file that ends in .tar.gz.gpg")
+        sys.exit("it is not a backup of a host's data, which is in the file that ends in .tar.gz.gpg")
 
 
 if __name__ == "__main__":

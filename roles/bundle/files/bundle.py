@@ -1,7 +1,7 @@
-"""Packs the folder of a bundle into an archive, and opens the archive where a deployment uses it.
+"""Packs the folder of an offline bundle into an archive, and unpacks the archive for a deployment.
 
-The archive is a tar file. Its first member, `manifest.json`, says for which distribution and architecture it is and has
-the SHA-256 of every file that follows. That tells what is damaged or incomplete, not who made it.
+The archive is a tar file. Its first member, `manifest.json`, names its distribution and architecture and has
+the SHA-256 of every file that follows. This detects damaged and incomplete archives; it does not authenticate them.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ FORMAT = 1
 
 
 class Refused(Exception):
-    """Why an archive is not used, in words for the operator."""
+    """Why an archive is rejected, as a message for the administrator."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What hosts an archive is for."""
+    """The hosts that an archive is for."""
 
     distribution: str
-    """Identifier and first number of the version, as in os-release(5): ``debian 13``."""
+    """Identifier and major version, as in os-release(5): ``debian 13``."""
     architecture: str
-    """The machine as uname(2) has it: ``x86_64``."""
+    """The machine as in uname(2): ``x86_64``."""
 
     def __str__(self) -> str:
         return f"{self.distribution} on {self.architecture}"
 
 
 def pack(folder: Path, archive: Path, target: Target) -> None:
-    """Write all files of the folder to the archive, which appears whole or not at all."""
+    """Write all files of the folder to the archive, atomically."""
     files = {str(path.relative_to(folder)): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
     manifest = json.dumps({"format": FORMAT, "target": asdict(target), "files": files}, indent=1).encode()
     draft = archive.with_name(f"{archive.name}.part")
@@ -54,13 +54,13 @@ def pack(folder: Path, archive: Path, target: Target) -> None:
 
 
 def open_bundle(archive: Path, target: Target) -> Path:
-    """Unpack the archive beside itself, unless it is there unpacked and whole; return that folder.
+    """Unpack the archive next to itself, unless that was done and is complete; return the folder.
 
     Raises:
-        Refused: there is no such archive, it is no whole bundle, or it is for other hosts. Nothing was unpacked then.
+        Refused: the archive is missing, damaged, incomplete or for other hosts. Nothing was unpacked then.
     """
     if not archive.is_file():
-        raise Refused(f"{archive} does not exist. Make it with `make bundle`, or correct bundle_archive.")
+        raise Refused(f"{archive} does not exist. Build it with `make bundle`, or correct bundle_archive.")
     try:
         with tarfile.open(archive, "r:") as tar:
             files = _manifest(archive, tar, target)
@@ -79,25 +79,25 @@ def open_bundle(archive: Path, target: Target) -> Path:
 
 
 def _manifest(archive: Path, tar: tarfile.TarFile, target: Target) -> Mapping[str, str]:
-    """Name → SHA-256 of the files that the archive should have."""
+    """Name → SHA-256 of the files that the archive must contain."""
     first = tar.next()
     content = tar.extractfile(first) if first is not None and first.name == MANIFEST else None
     if content is None:
-        raise Refused(f"{archive} is no bundle: it does not begin with {MANIFEST}. `make bundle` makes one.")
+        raise Refused(f"{archive} is not a bundle: it does not begin with {MANIFEST}. Build one with `make bundle`.")
     try:
         manifest = json.load(content)
         found = manifest["format"]
-        made_for = Target(**manifest["target"])
+        built_for = Target(**manifest["target"])
         files: dict[str, str] = dict(manifest["files"])
     except (ValueError, KeyError, TypeError) as error:
         raise _is_damaged(archive, f"{MANIFEST} cannot be read") from error
     for name in files:
         if name.startswith("/") or ".." in name.split("/"):
-            raise _is_damaged(archive, f"{name} leads out of it")
+            raise _is_damaged(archive, f"{name} points outside of it")
     if found != FORMAT:
-        raise Refused(f"{archive} has format {found}, this checkout reads {FORMAT}. Make it again with this checkout.")
-    if made_for != target:
-        raise Refused(f"{archive} is for {made_for}, the host is {target}. Make one for that with `make bundle`.")
+        raise Refused(f"{archive} has format {found}, this version reads {FORMAT}. Build it again with this version.")
+    if built_for != target:
+        raise Refused(f"{archive} is for {built_for}, the host is {target}. Build one for it with `make bundle`.")
     return files
 
 
@@ -117,15 +117,15 @@ def _unpack(archive: Path, tar: tarfile.TarFile, draft: Path, files: Mapping[str
             shutil.copyfileobj(source, file)
     damaged = _damaged(content, files)
     if damaged:
-        raise _is_damaged(archive, f"{', '.join(damaged)} missing or not as packed")
+        raise _is_damaged(archive, f"{', '.join(damaged)} missing or changed")
 
 
 def _is_damaged(archive: Path, found: str) -> Refused:
-    return Refused(f"{archive} is damaged or incomplete ({found}). Copy it again from where it was made.")
+    return Refused(f"{archive} is damaged or incomplete ({found}). Copy it again from the machine where it was built.")
 
 
 def _damaged(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """The files that are missing from the folder or differ."""
+    """The files that are missing in the folder or differ."""
     return [name for name, wanted in files.items() if not (folder / name).is_file() or _sha256(folder / name) != wanted]
 
 
@@ -137,13 +137,13 @@ def _sha256(path: Path) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    packer = commands.add_parser("pack", help="make the archive from a folder")
+    packer = commands.add_parser("pack", help="pack a folder into the archive")
     packer.add_argument("folder", type=Path)
-    opener = commands.add_parser("open", help="unpack it beside itself and print the folder")
+    opener = commands.add_parser("open", help="unpack the archive next to itself and print the folder")
     for command in (packer, opener):
         command.add_argument("archive", type=Path)
         command.add_argument("--distribution", required=True, help="as in os-release(5): debian 13")
-        command.add_argument("--architecture", required=True, help="as uname(2) has it: x86_64")
+        command.add_argument("--architecture", required=True, help="as in uname(2): x86_64")
     arguments = parser.parse_args()
     target = Target(arguments.distribution, arguments.architecture)
     if arguments.command == "pack":

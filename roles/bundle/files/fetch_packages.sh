@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# In a container of the hosts' distribution: fetches the packages that are named, and all that they depend on, into /packages, with an
+# In a container of the hosts' distribution: downloads the given packages with all dependencies into /packages, with an
 # index for apt.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
-# Who made the folder may delete what is in it, whatever happens.
+# Let the folder's owner delete its content, whatever happens.
 trap 'chown -R --reference=/packages /packages' EXIT
 
 apt-get update -q
-# As if nothing was installed: a host may lack what this image has, or have it older.
+# As if nothing were installed: a host may lack packages of this image, or have older ones.
 touch /nothing-installed
 mkdir -p /packages/partial
 apt-get install -yq --no-install-recommends --download-only \

@@ -1,7 +1,7 @@
-"""Says which of the host's own certificates have to be made: `due.py FOLDER DAYS NAME[,ALIAS...]...`.
+"""Reports which self-signed certificates have to be created: `due.py FOLDER DAYS NAME[,ALIAS...]...`.
 
-Prints a name a line, `ca` for the authority. A certificate is as it should be when it belongs to its private key, which
-root alone can read, is for just these names, is signed by the authority, and has more than DAYS left.
+Prints one name per line, `ca` for the CA. A certificate is valid if it belongs to its private key, which
+only root can read, has exactly these names, is signed by the CA, and has more than DAYS left.
 """
 
 import sys
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 
 def certificate_in(folder: Path) -> x509.Certificate | None:
-    """The certificate of a folder, None where it or its private key is not as it should be."""
+    """The certificate of a folder, None if it or its private key is missing or invalid."""
     file = folder / "privkey.pem"
     try:
         key = load_pem_private_key(file.read_bytes(), password=None)
@@ -55,13 +55,13 @@ def names_of(certificate: x509.Certificate) -> set[str]:
 
 
 def lasts(certificate: x509.Certificate, days: int) -> bool:
-    # Debian 12's cryptography knows the end only as a time without a zone, which newer ones warn about.
+    # Debian 12's cryptography has only a naive end time, which newer versions warn about.
     end = getattr(certificate, "not_valid_after_utc", None) or certificate.not_valid_after.replace(tzinfo=UTC)
     return bool(end > datetime.now(UTC) + timedelta(days=days))
 
 
 def due(folder: Path, days: int, names: list[list[str]]) -> list[str]:
-    """Those of ``names``, each with its aliases behind it, whose certificate has to be made, `ca` before them."""
+    """Those of ``names``, each followed by its aliases, whose certificate has to be created, `ca` first."""
     authority = certificate_in(folder / "ca")
     if authority is None or not is_signed_by(authority, authority) or not lasts(authority, days):
         return ["ca"] + [name for name, *_ in names]

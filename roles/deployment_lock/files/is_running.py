@@ -1,4 +1,4 @@
-"""Exits with 0 while the run of Ansible goes on whose process id is the only argument, with 1 when it has ended."""
+"""Exits with 0 if the Ansible run with the given process id is active, with 1 if it has ended."""
 
 import os
 import sys
@@ -6,15 +6,15 @@ from pathlib import Path
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process, and as far as can be seen it is one of Ansible."""
+    """Whether the process exists and, as far as can be seen, belongs to Ansible."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        # Another user's.
+        # A process of another user.
         return True
-    # Only Linux has it. That of a process that was killed and not yet waited for is empty.
+    # Linux only. Empty for a zombie process.
     command_line = Path(f"/proc/{pid}/cmdline")
     return not command_line.exists() or b"ansible" in command_line.read_bytes()
 

@@ -1,4 +1,4 @@
-// One Swagger UI for all services: it is made anew for the service that is chosen, and keeps who is signed in.
+// One Swagger UI for all services: it is recreated for the selected service, and keeps the credentials.
 "use strict";
 
 const choice = document.getElementById("api");

@@ -1,4 +1,4 @@
-// Shows the states that status.json tells, anew every five seconds while somebody looks. Reading it wakes no service.
+// Shows the states from status.json, updated every five seconds while the page is visible. Reading it starts no service.
 "use strict";
 
 const WORDS = {

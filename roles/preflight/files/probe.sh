@@ -1,12 +1,12 @@
 #!/bin/sh
-# Answers what the checks before a deployment ask of a host, a fact a line: sockets, ports of sshd, free space, files that exist.
+# Prints the facts that the checks before a deployment need, one per line: sockets, ports of sshd, free space, existing files.
 set -eu
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 
 listeners=$(ss --no-header --listening --tcp --udp --numeric --processes)
 printf '%s\n' "$listeners" | sed 's/^/listener /'
 
-# No sshd, or one that does not run: nothing to lock anybody out of.
+# Without a running sshd nobody can be locked out.
 if settings=$(sshd -T 2>/dev/null); then
   printf '%s\n' "$settings" | sed -n 's/^port /sshd_port /p'
 fi

@@ -144,5 +144,5 @@ def test_the_copy_of_an_inventory_is_not_restored_as_a_host() -> None:
 def test_a_file_that_could_not_be_decrypted_is_said_to_be_none() -> None:
     done = subprocess.run([sys.executable, FILES / "without_inventory.py"], input=b"", capture_output=True, check=False)
     assert done.returncode != 0
-    assert done.stderr.startswith(b"no archive came out of it")
+    assert done.stderr.startswith(b"it is not a tar archive")
     assert b"Traceback" not in done.stderr

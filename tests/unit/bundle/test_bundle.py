@@ -107,7 +107,7 @@ def test_links_become_what_they_lead_to(archive: Path, tmp_path: Path) -> None:
 
 
 def test_one_that_is_not_there(tmp_path: Path) -> None:
-    assert "does not exist. Make it with `make bundle`" in refusal(tmp_path / "bundle.tar")
+    assert "does not exist. Build it with `make bundle`" in refusal(tmp_path / "bundle.tar")
 
 
 def test_one_for_another_distribution(archive: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_changed_byte(archive: Path) -> None:
     content = bytearray(archive.read_bytes())
     content[content.index(b"layerslayers") + 100] ^= 1
     archive.write_bytes(content)
-    assert "damaged or incomplete (images/a-1.tar missing or not as packed)" in refusal(archive)
+    assert "damaged or incomplete (images/a-1.tar missing or changed)" in refusal(archive)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.7])
@@ -147,12 +147,12 @@ def test_one_that_was_packed_to_write_elsewhere(archive: Path, name: str) -> Non
     rewritten(archive, lambda member, content: manifest_with(name, content) if member == "manifest.json" else content)
     with tarfile.open(archive, "a") as tar:
         tar.addfile(tarfile.TarInfo(name))
-    assert f"{name} leads out of it" in refusal(archive)
+    assert f"{name} points outside of it" in refusal(archive)
 
 
 def test_another_archive(archive: Path) -> None:
     rewritten(archive, lambda name, content: None if name == "manifest.json" else content)
-    assert "is no bundle" in refusal(archive)
+    assert "is not a bundle" in refusal(archive)
 
 
 def test_no_archive_at_all(archive: Path) -> None:
@@ -165,4 +165,4 @@ def test_one_of_another_format(archive: Path) -> None:
         return json.dumps(json.loads(content) | {"format": 2}).encode() if name == "manifest.json" else content
 
     rewritten(archive, newer)
-    assert "has format 2, this checkout reads 1" in refusal(archive)
+    assert "has format 2, this version reads 1" in refusal(archive)

@@ -1,4 +1,4 @@
-"""What is said of names that do not lead to the server, and that nothing is said of those that do."""
+"""The problems reported for names that do not resolve to the server, and none for those that do."""
 
 import errno
 import http.client
@@ -60,7 +60,7 @@ def test_a_name_that_leads_here_needs_no_words(capsys: pytest.CaptureFixture[str
 def test_another_server_is_told_from_ours(capsys: pytest.CaptureFixture[str]) -> None:
     assert probe.main(PATH, "token-of-another", "localhost") == 1
     assert capsys.readouterr().out.startswith(
-        "localhost leads to 127.0.0.1, where another web server answers on port 80 (status 200)."
+        "localhost resolves to 127.0.0.1, where another web server responds on port 80 (status 200)."
     )
 
 
@@ -69,14 +69,14 @@ def test_all_names_have_their_turn(capsys: pytest.CaptureFixture[str]) -> None:
     assert probe.main(PATH, TOKEN, "nowhere.invalid", "localhost") == 1
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("nowhere.invalid has no address in DNS (")
-    assert line.endswith("Create an A record that leads to the server.")
+    assert line.endswith("Create an A record that points to the server.")
 
 
 def test_a_closed_port(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setattr(probe, "PORT", listener.getsockname()[1])
     (problem,) = probe.problems_of("localhost", PATH, TOKEN)
-    assert problem.startswith("localhost leads to 127.0.0.1, whose port 80 is closed.")
+    assert problem.startswith("localhost resolves to 127.0.0.1, whose port 80 is closed.")
 
 
 def test_a_port_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,4 +93,4 @@ def test_an_address_without_a_route_is_not_judged_by_itself(monkeypatch: pytest.
 
     monkeypatch.setattr(http.client.HTTPConnection, "request", no_route)
     (problem,) = probe.problems_of("localhost", PATH, TOKEN)
-    assert problem == "localhost leads to 127.0.0.1, which the control machine has no route to."
+    assert problem == "localhost resolves to 127.0.0.1, to which the control node has no route."
