@@ -27,43 +27,44 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="WHISPER__", use_attribute_docstrings=True)
 
     model: str = "Systran/faster-whisper-small"
-    """Model that is loaded at the start, and that `whisper-1` means."""
+    """Default model: loaded at startup, and used for `whisper-1`."""
     inference_device: Literal["cpu", "cuda", "auto"] = "cpu"
-    """Where models run."""
+    """Device that models run on."""
     compute_type: str = "int8"
-    """How their weights are stored and multiplied, see CTranslate2's documentation on quantization."""
+    """Compute type of the models, see CTranslate2's documentation on quantization."""
     cpu_threads: NonNegativeInt = 0
-    """Processors that inference may use; 0 follows the container's CPU limit. Whether a window gets a thread for each
-    of them, or one, is measured at the first start. torch tells speakers apart with one unless this is set."""
+    """CPU threads for inference; 0 uses the container's CPU limit. Whether a window gets all threads or one is
+    measured at the first start. Diarization uses one thread unless this is set."""
     encoder: Literal["auto", "ctranslate2"] = "auto"
-    """What runs a model's encoder: OpenVINO where it is installed and the processor has bfloat16, or always
-    CTranslate2, which runs the decoder too."""
+    """Runtime of a model's encoder. `auto`: OpenVINO if it is installed and the CPU has bfloat16, otherwise
+    CTranslate2, which always runs the decoder."""
     short_windows: bool = True
-    """Encode as much as is said and three seconds, where Whisper's window is 30 s; text that is implausible is decoded
-    again with the whole window."""
+    """Encode only the detected speech plus 3 s of padding instead of Whisper's full 30 s windows; implausible text is
+    decoded again with the full window."""
     batch_size: Annotated[int, Field(ge=0, le=16)] = 0
-    """Windows of a recording above 30 s that are decoded at once where the request does not say how many. 1 is one
-    after the other, each in the light of the text before it; 0 is with OpenVINO one for each processor, or as many as
-    memory allows where a window gets all threads, 4 at most, else 1."""
+    """Number of windows decoded in parallel (recordings over 30 s), unless the request sets it. 1: sequential, each
+    window conditioned on the previous text. 0 (auto): with OpenVINO, one per CPU, or up to 4 if each window uses all
+    threads and memory allows; otherwise 1."""
     ttl: Annotated[int, Field(ge=-1)] = 300
-    """Seconds that an unused model stays in memory; -1 is for ever."""
+    """Seconds for which an unused model stays in memory; -1 never unloads it."""
     queue_length: NonNegativeInt = 8
-    """Requests that may wait for the one that runs; above it the answer is 429."""
+    """Requests that may wait while another one runs; above that, the response is 429."""
     upload_limit: Annotated[ByteSize, BeforeValidator(_binary_unit)] = ByteSize(500 * 1024**2)
-    """Largest request body, in bytes or with a unit (`500M`); above it the answer is 413."""
+    """Largest request body, in bytes or with a unit (`500M`); above that, the response is 413."""
     audio_limit: PositiveFloat = 12 * 3600
-    """Longest recording, in seconds; above it the answer is 413."""
+    """Longest recording, in seconds; above that, the response is 413."""
     allowed_models: Annotated[list[str], NoDecode, BeforeValidator(listed)] = []
-    """Models that clients may have fetched from the hub, besides `WHISPER__MODEL`: ids or aliases, separated by
-    commas, with `*` for any text (`small,Systran/*`). A path is a CTranslate2 model's folder, known by its name."""
+    """Additional models that clients may trigger a download of: ids or aliases, separated by commas; `*` is a wildcard
+    (`small,Systran/*`). A path refers to a folder with a CTranslate2 model; its folder name is the model id."""
     data_folder: Path = Path("/data")
-    """Volume that holds uploads while they are worked on, and jobs."""
+    """Volume for uploads that are being processed, and for jobs."""
     job_store: Annotated[str, Field(pattern=r"^(|rediss?://.+)$")] = ""
-    """Where jobs wait for a worker: empty for SQLite on the data volume, or `redis://HOST:PORT/DB`, which several
-    servers can share when they share the data volume too."""
+    """Queue of the jobs: empty for SQLite on the data volume, or `redis://HOST:PORT/DB`, which several servers can
+    share if they also share the data volume."""
     job_limit: NonNegativeInt = 100
-    """Jobs that may wait or run; above it the answer is 429. One client may have as many as remain free for others."""
+    """Jobs that may be queued or running; above that, the response is 429. One client may have as many as remain free
+    for others."""
     job_ttl: PositiveInt = 24 * 3600
-    """Seconds that a finished job and its result are kept."""
+    """Seconds for which a finished job and its result are kept."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least severe log line that is written."""
+    """Minimum log level."""

@@ -19,17 +19,17 @@ class WhisperXSettings(Settings):
     """Settings of the WhisperX server, each read from `WHISPER__` and its name in capitals."""
 
     model: str = "Systran/faster-whisper-base"
-    """Model that is loaded at the start, and that requests mean that name none, or `whisper-1`."""
+    """Default model: loaded at startup, and used for requests that specify none or `whisper-1`."""
     allowed_models: Annotated[list[str], NoDecode, BeforeValidator(listed)] = Field(
         default=["tiny", "base", "small", "medium", "large-v2"]
     )
-    """Models that clients may have fetched from the hub, besides `WHISPER__MODEL`: ids or aliases, separated by
-    commas, with `*` for any text (`small,Systran/*`). A path is a CTranslate2 model's folder, known by its name."""
+    """Additional models that clients may trigger a download of: ids or aliases, separated by commas; `*` is a wildcard
+    (`small,Systran/*`). A path refers to a folder with a CTranslate2 model; its folder name is the model id."""
     diarize_model: str = "pyannote/speaker-diarization-community-1"
-    """Diarization pipeline of pyannote.audio: an id on the hub, or the path of a folder with a `config.yaml`."""
+    """Diarization pipeline of pyannote.audio: a Hugging Face id, or the path of a folder with a `config.yaml`."""
     align_models: Annotated[dict[str, str], NoDecode, BeforeValidator(_models_by_language)] = Field(
         default={"en": "", "fr": "", "de": "", "es": "", "it": ""}
     )
-    """Languages whose words are aligned with the sound, separated by commas, each alone for WhisperX's own model or
-    with another one (`en,fr,pt=ORGANISATION/NAME,cs=/models/cs`): an id on the hub, the name of a torchaudio bundle, or
-    the path of a folder. Those that are not here are fetched when they are first needed."""
+    """Languages for word alignment, separated by commas: alone for WhisperX's default model, or with another one
+    (`en,fr,pt=ORGANISATION/NAME,cs=/models/cs`): a Hugging Face id, the name of a torchaudio bundle, or the path of a
+    folder. Missing models are downloaded when they are first needed."""
