@@ -1,4 +1,4 @@
-# Everything that is done with this repository. `make` alone lists the targets.
+# All commands of this repository. `make` alone lists the targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -6,10 +6,10 @@ MAKEFLAGS += --no-print-directory
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# What runs on a host has locks of its own. They are made before dev.lock, which is bound to their versions.
+# Programs that run on a host have their own locks. They are compiled before dev.lock, which is bound to their versions.
 SERVERS_IN := $(wildcard images/*/requirements.in roles/*/files/requirements.in)
 
-# Its Dockerfile installs torch, for which there is no one hash.
+# Its Dockerfile installs torch, whose hash depends on the platform.
 WHISPERX_IN := images/whisperx/requirements.in
 WITHOUT_TORCH := --no-allow-unsafe $(addprefix --unsafe-package=,torch torchaudio torchcodec)
 
@@ -23,27 +23,27 @@ help: ## List the targets
 ## The demo
 
 .PHONY: demo demo-down
-demo: ## Deploy to a container that stands in for a VPS, and print a transcript
+demo: ## Deploy to a container that stands in for a VPS, and print two transcripts
 	demo/up
 
-demo-down: ## Remove every trace of the demo
+demo-down: ## Remove the demo; downloads stay in .cache
 	demo/down
 
 ## Servers
 
 .PHONY: host bundle
-host: tools ## Add an inventory with secrets of its own: make host NAME=srv1.example.com ADDRESS=192.0.2.10
+host: tools ## Create an inventory with generated secrets: make host NAME=srv1.example.com ADDRESS=192.0.2.10
 	@python -m tools.new_host '$(NAME)' $(if $(ADDRESS),'$(ADDRESS)')
 
-bundle: tools engine ## Make an archive to deploy from without the internet: make bundle HOST=srv1.example.com INVENTORY=inventory/srv1.example.com
+bundle: tools engine ## Build an offline bundle: make bundle HOST=srv1.example.com INVENTORY=inventory/srv1.example.com
 	ansible-playbook playbooks/bundle.yml $(if $(INVENTORY),--inventory '$(INVENTORY)') $(if $(HOST),--limit '$(HOST)')
 
 ## Tools
 
 .PHONY: tools dev-tools engine images models wheels
-tools: .venv/ansible.stamp ## Install what a deployment needs into .venv
+tools: .venv/ansible.stamp ## Install Ansible into .venv
 
-dev-tools: .venv/dev.stamp ## Install what tests and linters need into .venv
+dev-tools: .venv/dev.stamp ## Install test tools and linters into .venv
 
 .venv/ansible.stamp: ansible.lock
 	tools/install-lock $<
@@ -53,69 +53,69 @@ dev-tools: .venv/dev.stamp ## Install what tests and linters need into .venv
 	tools/install-lock $<
 	@touch $@
 
-engine: ## Make sure that a Docker Engine answers on this machine
+engine: ## Make sure that Docker is running on this machine
 	testbed/engine up
 
-images: engine ## Make the images of the test bed: a bare VPS, and the base of the services' images
+images: engine ## Build the images of the test bed: a bare VPS, and the base of the services' images
 	testbed/images
 
-models: tools ## Fetch the models and the recordings of demo and tests
+models: tools ## Download the models and recordings of demo and tests
 	python testbed/models.py
 
-wheels: tools ## Fetch PyTorch for the image of WhisperX in demo and tests
+wheels: tools ## Download PyTorch for the image of WhisperX in demo and tests
 	python testbed/wheels.py
 
 ## Tests
 
 .PHONY: check test test-all test-unit test-engine test-accuracy test-media test-templates test-preflight test-api test-guide test-browser
 .PHONY: test-autostart test-whisperx test-kills molecule bench bench-quick
-check: dev-tools ## What needs neither Docker nor models, in three minutes: lint, unit, templates
+check: dev-tools ## Tests without Docker and models, in three minutes: lint, unit, templates
 	$(MAKE) --keep-going --jobs=2 --output-sync=target lint-ansible test-unit lint-types lint-python lint-yaml lint-shell test-templates
 
-test: ## What every change has to pass: the check, engines, a deployment, the demo from outside and inside; half an hour
+test: ## Tests that every change must pass: the check, engines, a deployment, the demo; half an hour
 	tools/run-tests
 
-test-all: ## Also every scenario of Molecule, accuracy on all recordings, kills, long fuzzing; hours, for the night
+test-all: ## Also all Molecule scenarios, accuracy on all recordings, kills, long fuzzing; hours
 	tools/run-tests all
 
-# Half of the time they wait: for sockets, processes, and times that are short.
-test-unit: dev-tools ## Unit tests, two processes for each processor: make test-unit SCHEDULES=10000
+# Half of the time they wait for sockets, processes and short timeouts.
+test-unit: dev-tools ## Unit tests, two processes per CPU: make test-unit SCHEDULES=10000
 	$(if $(SCHEDULES),SCHEDULES='$(SCHEDULES)') pytest --numprocesses=$$(($$(nproc) * 2)) --dist=worksteal tests/unit
 
-test-engine: dev-tools models ## The engine of faster-whisper, with real models and recordings
+test-engine: dev-tools models ## Test the engine of faster-whisper with real models and recordings
 	pytest --numprocesses=auto --dist=loadfile tests/engine
 
-test-accuracy: dev-tools models ## What the engine mishears of all recordings, against the library; make test takes a part of them
+test-accuracy: dev-tools models ## Compare the accuracy with the library on all recordings; make test uses a part of them
 	ACCURACY_RECORDINGS=all pytest tests/engine/test_accuracy.py
 
-test-media: dev-tools models ## Odd, broken and hostile files, and a fuzzer: make test-media FUZZ_COUNT=20000 FUZZ_SEED=1
+test-media: dev-tools models ## Test unusual, damaged and hostile files, with a fuzzer: make test-media FUZZ_COUNT=20000 FUZZ_SEED=1
 	pytest tests/media
 
-test-templates: dev-tools ## Render the roles' templates, without a host
+test-templates: dev-tools ## Render the roles' templates without a host
 	pytest tests/templates
 
-test-preflight: dev-tools engine ## What is refused before anything on a host changes
+test-preflight: dev-tools engine ## Test the checks before a deployment
 	testbed/images vps
 	pytest tests/preflight
 
-molecule: dev-tools engine models wheels ## One Molecule scenario: make molecule S=default
+molecule: dev-tools engine models wheels ## Run one Molecule scenario: make molecule S=default
 	testbed/images vps python $(shell grep -qs bookworm 'molecule/$(S)/molecule.yml' && echo vps-bookworm)
 	molecule test --scenario-name $(or $(S),default)
 
-test-api: dev-tools .demo/env ## The public API of the running demo
+test-api: dev-tools .demo/env ## Test the public API of the running demo
 	set -a; . .demo/env; pytest tests/api
 
-test-guide: dev-tools .demo/env ## Every code block of the user guides, against the running demo
+test-guide: dev-tools .demo/env ## Run every code block of the user guides against the running demo
 	set -a; . .demo/env; pytest tests/guide
 
-test-browser: dev-tools .demo/env ## The portal of the running demo in Chromium; SCREENSHOT=docs/portal.png takes a picture
+test-browser: dev-tools .demo/env ## Test the portal of the running demo in Chromium; SCREENSHOT=docs/portal.png takes a screenshot
 	tests/browser/chromium
 	set -a; . .demo/env; SCREENSHOT='$(SCREENSHOT)' pytest tests/browser
 
-test-autostart: dev-tools .demo/env ## Cold starts, idle stops and restarts on the running demo, with an idle timeout of seconds
+test-autostart: dev-tools .demo/env ## Test cold starts, idle stops and restarts on the running demo, with a short idle timeout
 	tests/autostart/run
 
-test-whisperx: dev-tools engine models ## The WhisperX image with its real pipeline, in a container of its own
+test-whisperx: dev-tools engine models ## Test the WhisperX image with a real pipeline, in its own container
 	testbed/images python
 	testbed/whisperx build
 	trap 'testbed/whisperx down' EXIT; testbed/whisperx up; \
@@ -124,14 +124,14 @@ test-whisperx: dev-tools engine models ## The WhisperX image with its real pipel
 .demo/env:
 	@echo "There is no demo to test. Start one: make demo" >&2; exit 1
 
-test-kills: dev-tools engine models wheels ## Kill deployments at random moments, and repair each by a plain run: make test-kills COUNT=20
+test-kills: dev-tools engine models wheels ## Kill deployments at random moments, and check that the next run repairs each: make test-kills COUNT=20
 	testbed/images vps python
 	python -m tests.kills $(if $(COUNT),--count $(COUNT))
 
-bench: dev-tools ## Measure: make bench, or make bench SUITE=first_light for one suite
+bench: dev-tools ## Run the benchmarks: make bench, or make bench SUITE=first_light for one suite
 	benchmarks/run $(SUITE)
 
-bench-quick: dev-tools models ## How fast recordings become text, in under three minutes: make bench-quick PEER=NAME=URL
+bench-quick: dev-tools models ## Benchmark the transcription speed in under three minutes: make bench-quick PEER=NAME=URL
 	benchmarks/run speed --quick $(if $(PEER),--peer '$(PEER)')
 
 ## Linters
@@ -159,20 +159,20 @@ lint-shell: dev-tools ## shellcheck
 ## Upkeep
 
 .PHONY: docs lock tls-audit clean
-docs: dev-tools ## Write the READMEs of roles and servers from their specs and settings, the tables of measurements
+docs: dev-tools ## Write the READMEs of roles and servers, and the tables of measurements
 	python -m tools.role_readme
 	python -m tools.server_readme
 	python -m tools.measured_tables
 
-lock: dev-tools ## Make the lock files anew; LOCK_FLAGS=--upgrade for newer versions
+lock: dev-tools ## Compile the lock files; LOCK_FLAGS=--upgrade for newer versions
 	$(COMPILE) $(LOCK_FLAGS) ansible.in -o ansible.lock
 	for in in $(filter-out $(WHISPERX_IN),$(SERVERS_IN)); do $(COMPILE) $(LOCK_FLAGS) $$in -o $${in%.in}.lock; done
 	$(COMPILE) $(LOCK_FLAGS) $(WITHOUT_TORCH) $(WHISPERX_IN) -o $(WHISPERX_IN:.in=.lock)
 	$(COMPILE) $(LOCK_FLAGS) dev.in -o dev.lock
 
-tls-audit: dev-tools .demo/env ## Ask testssl.sh about the running demo, and write docs/security.md
+tls-audit: dev-tools .demo/env ## Audit the running demo with testssl.sh, and write docs/security.md
 	set -a; . .demo/env; python -m tools.tls_audit "$$VPS_CONTAINER" whisper.localhost "$$CA_FILE"
 
-clean: ## Remove the tools and what they cached; the demo, models and images stay
+clean: ## Remove the tools and their caches; the demo, models and images stay
 	rm -rf .venv .ansible .hypothesis .cache/mypy .cache/ruff .pytest_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

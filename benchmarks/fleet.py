@@ -2,7 +2,7 @@
 
 Fresh servers in containers of this machine, each with a third of a processor of its own, as servers do not share
 theirs: of two processors, that leaves one to Ansible, which has a process for each server. The image of faster-whisper
-is built once on the control machine and loaded on each (`image_delivery: load`).
+is built once on the control node and loaded on each (`image_delivery: load`).
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Adds an inventory for a server, with secrets of its own: `make host NAME=srv1.example.com ADDRESS=192.0.2.10`."""
+"""Creates an inventory for a server, with generated secrets: `make host NAME=srv1.example.com ADDRESS=192.0.2.10`."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ _DOMAIN = re.compile(r"(?=.{1,240}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0
 _ADDRESS = re.compile(r"[A-Za-z0-9.:_-]+")
 
 _NEXT = """\
-{folder} is made. What is left to do:
+{folder} was created. Next steps:
 
-1. Let the names whisper.{name}, whisperx.{name} and portal.{name} lead to the server.
-2. Keep a copy of {password_file} where you keep passwords: git ignores it, and without it the secrets are lost.
+1. Create DNS records for whisper.{name}, whisperx.{name} and portal.{name} that point to the server.
+2. Store a copy of {password_file} in your password manager: git ignores it, and without it the secrets are lost.
 3. Deploy:
 
      ansible-playbook site.yml -i {folder} --vault-password-file {password_file}
 
-The user, the password and the API key for your clients, and the passphrase of backups, are shown by
+Show the user, the password and the API key for your clients, and the passphrase for backups:
 
      ansible-vault view {vault} --vault-password-file {password_file}
 
-Settings are in {folder}/group_vars; git can keep the whole folder, for the vault is encrypted."""
+Settings are in {folder}/group_vars. You can commit the whole folder to git, because the vault is encrypted."""
 
 
 class NotMade(Exception):
-    """Why there is no new inventory, in words for the operator."""
+    """Why no inventory was created, as a message for the administrator."""
 
 
 def add_host(name: str, address: str, inventories: Path = INVENTORIES) -> Path:
-    """Make the folder ``inventories/name`` and return it. It appears whole or not at all.
+    """Create the folder ``inventories/name`` atomically and return it.
 
     Raises:
-        NotMade: the name is no domain name, the address no address, or the folder is there.
+        NotMade: the name is not a domain name, the address is invalid, or the folder exists.
     """
     if not _DOMAIN.fullmatch(name):
-        message = f"'{name}' is no domain name. Lower case letters, digits, hyphens, at least one dot: srv1.example.com"
-        raise NotMade(message)
+        example = "lowercase letters, digits, hyphens and at least one dot, such as srv1.example.com"
+        raise NotMade(f"'{name}' is not a domain name. Use {example}.")
     if address and not _ADDRESS.fullmatch(address):
-        raise NotMade(f"'{address}' is neither an address nor a name that ssh could reach.")
+        raise NotMade(f"'{address}' is neither an IP address nor a host name for SSH.")
     folder = inventories / name
     if folder.exists():
         raise NotMade(
-            f"{folder} is there already, and its secrets may be in use. Remove it first, or take another name."
+            f"{folder} already exists, and its secrets may be in use. Remove it first, or choose another name."
         )
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=inventories) as draft:
         _fill(Path(draft) / name, name, address)
@@ -88,7 +88,7 @@ def _vault(credentials: Credentials) -> str:
         "vault_nginx_api_keys": [{"name": f"{credentials.user}-key", "key": credentials.api_key, "admin": True}],
         "vault_backup_passphrase": secrets.token_urlsafe(BACKUP_PASSPHRASE_BYTES),
     }
-    # The password itself is for people: no role reads it.
+    # The password itself is for the administrator: no role reads it.
     return f"---\n# The password of {credentials.user}: {credentials.password}\n{yaml.safe_dump(secret_variables)}"
 
 
@@ -99,8 +99,8 @@ def _write_secret(path: Path, text: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make host", description=__doc__)
-    parser.add_argument("name", help="the server's domain; the services live at names below it")
-    parser.add_argument("address", nargs="?", default="", help="where ssh finds it, when that is not the name")
+    parser.add_argument("name", help="the server's domain; the services are served at names below it")
+    parser.add_argument("address", nargs="?", default="", help="address for SSH, if it differs from the name")
     arguments = parser.parse_args()
     try:
         folder = add_host(arguments.name, arguments.address)

@@ -1,4 +1,4 @@
-"""`checksums`: the files below folders of the control machine, without those whose names match `excludes`.
+"""`checksums`: the files below folders of the control node, without those whose names match `excludes`.
 
 A dictionary each: `folder`, `name` (the path below it) and `checksum` (SHA-256), sorted by name.
 """
@@ -14,8 +14,8 @@ from ansible.plugins.lookup import LookupBase
 
 DOCUMENTATION = """
 name: checksums
-short_description: Files below folders of the control machine
-description: The files below folders of the control machine, with their SHA-256.
+short_description: Files below folders of the control node
+description: The files below folders of the control node, with their SHA-256.
 options:
   _terms: {description: The folders., required: true}
   excludes: {description: Patterns of file names to leave out., type: list, elements: str, default: []}
@@ -31,7 +31,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
         found = []
         for folder in map(Path, terms):
             if not folder.is_dir():
-                raise AnsibleLookupError(f"There is no folder {folder} on the control machine.")
+                raise AnsibleLookupError(f"There is no folder {folder} on the control node.")
             for path in folder.rglob("*"):
                 if path.is_file() and not path.is_symlink() and not any(fnmatch(path.name, name) for name in excludes):
                     with path.open("rb") as content:

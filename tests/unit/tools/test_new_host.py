@@ -75,7 +75,7 @@ def test_every_host_has_secrets_of_its_own_for_its_owner_alone(tmp_path: Path) -
 
 def test_a_host_that_is_there_is_not_touched(tmp_path: Path) -> None:
     before = secrets_of(add_host(NAME, "", tmp_path))
-    with pytest.raises(NotMade, match="is there already"):
+    with pytest.raises(NotMade, match="already exists"):
         add_host(NAME, "192.0.2.10", tmp_path)
     assert secrets_of(tmp_path / NAME) == before
 
@@ -84,13 +84,13 @@ def test_a_host_that_is_there_is_not_touched(tmp_path: Path) -> None:
     "name", ["", "srv1", "SRV1.example.com", "../srv1.example.com", "-a.example.com", "a..b", "a.b "]
 )
 def test_a_name_that_is_no_domain_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(NotMade, match="is no domain name"):
+    with pytest.raises(NotMade, match="is not a domain name"):
         add_host(name, "", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_address_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotMade, match="neither an address"):
+    with pytest.raises(NotMade, match="neither an IP address"):
         add_host(NAME, "192.0.2.10 -oProxyCommand=x", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
