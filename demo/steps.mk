@@ -1,4 +1,4 @@
-# The steps of `make demo`. What does not need each other runs side by side.
+# The steps of `make demo`. Independent steps run in parallel.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: demo tools engine vps python wheels models server whisper_faster whisperx deployment recordings
@@ -25,7 +25,7 @@ models: tools
 server: tools vps
 	@demo/step 'A VPS in a container' ansible-playbook testbed/create.yml -e @demo/vps.yml
 
-# The deployment finds them, or waits for them.
+# The deployment uses these images, or waits for them.
 whisper_faster: tools python
 	@demo/deploy is-done || demo/step 'Image of faster-whisper' ansible-playbook testbed/services.yml -i inventory/demo --tags whisper_faster
 

@@ -1,4 +1,4 @@
-"""Sends recordings through the demo's public endpoints and shows what a user gets: what was said, and who said it."""
+"""Sends recordings to the demo's public endpoints and prints the transcripts, the second one with speaker labels."""
 
 import json
 import shlex
@@ -16,7 +16,7 @@ CONVERSATION = SPEECH / "pyannote/sample.wav"
 
 
 class Refused(Exception):
-    """A service did not answer 200; the message has what it answered."""
+    """A service did not respond with 200; the message has its response."""
 
 
 def read_env(path: Path) -> dict[str, str]:
@@ -32,16 +32,16 @@ def entry_of(recording: Path) -> dict[str, Any]:
 
 
 def send(env: dict[str, str], url: str, recording: Path, form: dict[str, str]) -> dict[str, Any]:
-    """Send a recording, print what comes back, and return it.
+    """Send a recording, print the transcript, and return the response.
 
     Raises:
-        Refused: the answer was not 200.
+        Refused: the status was not 200.
     """
     entry = entry_of(recording)
     print(f"\n  {recording.relative_to(ROOT)}, {entry['seconds']:.1f} s, to {url}\n", flush=True)
     start = time.monotonic()
     with recording.open("rb") as file:
-        answer = requests.post(
+        response = requests.post(
             url,
             headers={"Authorization": f"Bearer {env['API_KEY']}"},
             files={"file": file},
@@ -50,13 +50,13 @@ def send(env: dict[str, str], url: str, recording: Path, form: dict[str, str]) -
             timeout=600,
         )
     wall = time.monotonic() - start
-    if answer.status_code != requests.codes.ok:
-        raise Refused(f"{url} answered {answer.status_code}: {answer.text}")
-    transcript: dict[str, Any] = answer.json()
+    if response.status_code != requests.codes.ok:
+        raise Refused(f"{url} responded with {response.status_code}: {response.text}")
+    transcript: dict[str, Any] = response.json()
     for segment in transcript["segments"]:
         speaker = f"{segment['speaker']}: " if "speaker" in segment else ""
         print(f"  {segment['start']:6.2f} to {segment['end']:6.2f} s  {speaker}{segment['text'].strip()}")
-    print(f"\n  {wall:.1f} s from request to answer: {entry['seconds'] / wall:.1f} times real time", flush=True)
+    print(f"\n  {wall:.1f} s from request to response: {entry['seconds'] / wall:.1f} times real time", flush=True)
     return transcript
 
 
@@ -69,7 +69,7 @@ def main() -> int:
             RECORDING,
             {"model": "whisper-1", "response_format": "verbose_json"},
         )
-        print(f"  what was read: {entry_of(RECORDING)['text']}")
+        print(f"  reference text: {entry_of(RECORDING)['text']}")
         send(env, f"{env['WHISPERX_URL']}/transcribe", CONVERSATION, {"language": "en", "diarize": "true"})
     except Refused as refused:
         print(refused, file=sys.stderr)

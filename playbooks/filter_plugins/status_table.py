@@ -16,11 +16,11 @@ def status_table(
     used: Sequence[Mapping[str, str]],
     certificates: Sequence[Mapping[str, Any]],
 ) -> list[str]:
-    """Lines of text: a service each below their head.
+    """Return the lines of the table: a header, then one line per service.
 
-    `services` are those of `docker-autostart status --json`, `containers` the names of the containers of each by its
-    host, `listed` and `used` what `docker container ls` and `docker stats` say in JSON, `certificates` what the role
-    certificates found.
+    `services` comes from `docker-autostart status --json`; `containers` maps a service's host to its container names;
+    `listed` and `used` are the JSON output of `docker container ls` and `docker stats`; `certificates` is the result of
+    the role certificates.
     """
     images = {container["Names"]: container["Image"] for container in listed}
     memory = {container["Name"]: container["MemUsage"].partition(" / ")[0] for container in used}
@@ -44,7 +44,7 @@ def status_table(
 
 
 def certificate_lines(certificates: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line each: how many days are left and who issued it, or why it cannot be read."""
+    """Return one line per certificate: days until expiry and issuer, or why it cannot be read."""
     return [
         f"certificate of {certificate['name']}: "
         + (certificate.get("problem") or f"{_end(certificate)} left, from {certificate['issuer']}")
@@ -70,7 +70,7 @@ def _ago(seconds: float | None) -> str:
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"status_table": status_table, "certificate_lines": certificate_lines}
