@@ -270,7 +270,7 @@ async def against_the_fake_backend() -> list[Row]:
         )
         await wait_for(DAEMON)
         await asyncio.sleep(2)
-        rows = [below("resident memory of the daemon, idle", megabytes(daemon), "MB", 45)]
+        rows = [below("resident memory of the idle daemon", megabytes(daemon), "MB", 45)]
 
         say(f"{SIMULTANEOUS} simultaneous first requests")
         container.delay = 1.0
@@ -287,17 +287,19 @@ async def against_the_fake_backend() -> list[Row]:
         post = f"POST /v1 HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 2000\r\n\r\n".encode() + bytes(2000)
         for name, request in (("GET", get), ("POST of 2 kB", post)):
             straight, added = await asyncio.to_thread(added_latency, request)
-            rows.append(below(f"added to nginx → backend ({straight:.0f} µs), {name}, median", added, "µs", 250))
+            rows.append(
+                below(f"latency added to nginx → backend ({straight:.0f} µs), {name}, median", added, "µs", 250)
+            )
         rate = await requests_per_second(DAEMON, 3)
         rows += [
-            above("requests per second, times the first daemon's 58", rate / FIRST_DAEMON, "x", 60),
-            below("upload of 500 MB, times nginx → backend", await asyncio.to_thread(upload_ratio), "x", 1.3),
+            above("requests per second, relative to the previous implementation (58)", rate / FIRST_DAEMON, "x", 60),
+            below("500 MB upload: time relative to nginx → backend", await asyncio.to_thread(upload_ratio), "x", 1.3),
         ]
 
         say(f"{HELD} uploads that wait")
         await engine.kill("faster-whisper")
         await asyncio.sleep(0.5)
-        rows.append(below("memory of an upload that waits", await held_upload_megabytes(daemon, container), "MB", 1))
+        rows.append(below("memory of a waiting upload", await held_upload_megabytes(daemon, container), "MB", 1))
 
         say("from ready to the first byte")
         waits = []
@@ -380,12 +382,12 @@ def asleep_to_answer(env: dict[str, str]) -> list[Row]:
     median = wakes[len(wakes) // 2]
     whisperx = statistics.median(cold_request(env, "whisperx", env["WHISPERX_URL"])[1] for _ in range(5))
     return [
-        below("asleep → answer of a 7 s clip by WhisperX, median of 5", whisperx, "s", 8),
-        below("asleep → answer of a 7 s clip, median of 5", median.total, "s", 5),
-        below("of these, the engine starts the container", median.container, "s", 5),
-        below("of these, Python imports and the server listens", median.imports, "s", 5),
-        below("of these, the model is loaded", median.load, "s", 5),
-        below("of these, inference and the way back", median.inference, "s", 5),
+        below("cold start: 7 s clip, WhisperX, median of 5", whisperx, "s", 8),
+        below("cold start: 7 s clip, faster-whisper, median of 5", median.total, "s", 5),
+        below("of which: Docker starts the container", median.container, "s", 5),
+        below("of which: Python imports, until the server listens", median.imports, "s", 5),
+        below("of which: the model is loaded", median.load, "s", 5),
+        below("of which: inference and response", median.inference, "s", 5),
     ]
 
 

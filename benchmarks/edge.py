@@ -68,7 +68,7 @@ def measure(*, warm: bool) -> list[Row]:
     measured = json.loads(done.stdout)
     overhead = measured["through"] - measured["straight"]
     return [
-        below(f"edge, added to a request ({measured['straight']:.2f} ms), median", overhead, "ms", 1),
-        above("edge, speed of a 500 MB upload, of that straight to the upstream", measured["upload_speed"], "x", 0.7),
-        below("edge, written to disk during that upload", measured["written"] / 1e6, "MB", 1),
+        below(f"latency added by nginx (upstream: {measured['straight']:.2f} ms), median", overhead, "ms", 1),
+        above("500 MB upload: speed relative to direct requests to the upstream", measured["upload_speed"], "x", 0.7),
+        below("written to disk during that upload", measured["written"] / 1e6, "MB", 1),
     ]

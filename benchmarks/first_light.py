@@ -185,7 +185,7 @@ def second_deployment(vps: str, command: str) -> tuple[float, int]:
 def cold() -> list[Row]:
     """What takes minutes: the newcomer's wait, and first deployments before and after."""
     run("testbed/images")
-    rows = [below("make demo on a bare Debian 13", cold_demo(), "s", 330)]
+    rows = [below("make demo, first run on a fresh Debian 13", cold_demo(), "s", 330)]
     before = first_deployment(BEFORE)
     first = "first site.yml of both services on a bare server, images made"
     return [*rows, below(f"{first}; the target is that of {BEFORE}", first_deployment("HEAD"), "s", round(before, 1))]
@@ -195,19 +195,24 @@ def measure(*, warm: bool) -> list[Row]:
     """Measure everything; with ``warm`` what takes minutes is left out."""
     rows = [] if warm else cold()
     run("demo/up")
-    rows.append(below("make demo, everything there", seconds("demo/up"), "s", 60))
+    rows.append(below("make demo, second run (nothing to download or build)", seconds("demo/up"), "s", 60))
     env = read_env(ROOT / ".demo/env")
     for command, state in (("stop", "asleep"), ("start", "awake")):
         took, changed = second_deployment(env["VPS_CONTAINER"], command)
         rows += [
-            below(f"second site.yml, both services {state}", took, "s", 30),
-            exactly(f"second site.yml, both services {state}, tasks that changed something", changed, "", 0),
+            below(f"site.yml, second run, both services {state}", took, "s", 30),
+            exactly(f"site.yml, second run, both services {state}, changed tasks", changed, "", 0),
         ]
     status = seconds("ansible-playbook", "playbooks/status.yml", "-i", "inventory/demo")
     rows += [
         below("playbooks/status.yml", status, "s", 6),
-        below("edge and server beyond the engine's time, 7 s clip, median", edge_overhead(env), "ms", 30),
-        below("image of faster-whisper", image_megabytes(env["VPS_CONTAINER"]), "MB", 500),
-        below("idle container with base loaded", idle_megabytes(env["VPS_CONTAINER"]), "MB", 400),
+        below(
+            "latency added to inference by nginx, the daemon and the API server, 7 s clip, median",
+            edge_overhead(env),
+            "ms",
+            30,
+        ),
+        below("image size of faster-whisper", image_megabytes(env["VPS_CONTAINER"]), "MB", 500),
+        below("memory of an idle container with base loaded", idle_megabytes(env["VPS_CONTAINER"]), "MB", 400),
     ]
     return rows

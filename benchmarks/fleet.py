@@ -79,6 +79,6 @@ def measure(*, warm: bool) -> list[Row]:
     print("fleet: one server", flush=True)
     one = deployment_seconds(dict(list(SERVERS.items())[:1]))
     return [
-        above("site.yml on a fresh server with a third of a processor", one, "s", 0),
-        below("site.yml on three of them, times one", three / one, "", 1.3),
+        above("site.yml on a fresh server with a third of a CPU", one, "s", 0),
+        below("site.yml on three of them, relative to one", three / one, "", 1.3),
     ]

@@ -65,8 +65,8 @@ def measure(*, warm: bool) -> list[Row]:
     print("ten hours …", flush=True)
     ten, heard = peak(10, content)
     return [
-        below("peak memory of one hour of mp3 beyond the idle server", one, "MB", 400),
-        below("peak memory of ten hours of mp3 beyond the idle server", ten, "MB", 400),
-        below("ten hours over one hour", ten / one, "", 1.1),
-        exactly("stretches of five minutes of ten hours in which the speech was heard", heard, "", 120),
+        below("peak memory for one hour of mp3, on top of the idle server", one, "MB", 400),
+        below("peak memory for ten hours of mp3, on top of the idle server", ten, "MB", 400),
+        below("ten hours relative to one hour", ten / one, "", 1.1),
+        exactly("five-minute sections of ten hours whose speech was transcribed", heard, "", 120),
     ]

@@ -40,9 +40,14 @@ def _rows(server: Server, name: str) -> list[Row]:
     with audio.decode(path, _LIMIT) as recording:
         length = f"{recording.seconds:.0f} s"
     return [
-        below(f"{length}: decode in a process, beyond checking and decoding in the server", 1000 * added, "ms", 10),
+        below(f"{length}: decoding in a separate process, added time", 1000 * added, "ms", 10),
         below(f"{length}: share of the request's time", share, "%", 2),
-        below(f"{length}: check in a process, of a request that waits", 1000 * statistics.median(checks[1:]), "ms", 15),
+        below(
+            f"{length}: check in a separate process, for a queued request",
+            1000 * statistics.median(checks[1:]),
+            "ms",
+            15,
+        ),
     ]
 
 

@@ -148,8 +148,8 @@ def start_rows() -> list[Row]:
                 server.transcribe(ELEVEN)
                 first.append(time.monotonic() - server.started)
     return [
-        below("start of the process to ready, base", statistics.median(ready[1:]), "s", 1.5),
-        below("start of the process to the first 10 s clip answered", statistics.median(first[1:]), "s", 2.5),
+        below("process start to ready, base", statistics.median(ready[1:]), "s", 1.5),
+        below("process start to the first response, 10 s clip", statistics.median(first[1:]), "s", 2.5),
     ]
 
 
@@ -182,9 +182,9 @@ def overhead_rows(server: Server, engine: Any) -> list[Row]:
     ratio = statistics.median(wall for wall, _, _ in long) / statistics.median(own for _, _, own in long)
     share = statistics.median((wall - told) / told for wall, told, _ in long)
     return [
-        below("7 s clip: answer beyond the engine's time in the server, median", statistics.median(added), "ms", 30),
-        below("169 s: answer beyond the engine's time in the server", 100 * share, "%", 3),
-        below("169 s: answer over a call in the process", 100 * (ratio - 1), "%", 3),
+        below("7 s clip: server overhead on top of inference, median", statistics.median(added), "ms", 30),
+        below("169 s recording: server overhead on top of inference", 100 * share, "%", 3),
+        below("169 s recording: response time minus that of an in-process library call", 100 * (ratio - 1), "%", 3),
     ]
 
 
@@ -221,10 +221,20 @@ def queue_rows(server: Server) -> list[Row]:
             time.sleep(0.01)
         statuses = [running.result(), *(answer.result() for answer in waiting)]
     return [
-        below("8 parallel 7 s clips over 8 in a row", statistics.median(together) / statistics.median(alone), "", 1.05),
-        exactly("1 running and 8 waiting, answered", statuses.count(200), "", 9),
-        exactly("one more than the queue holds", refused.status_code, "", 429),
-        below("/health while 169 s are transcribed and 8 wait, p99", statistics.quantiles(delays, n=100)[98], "ms", 50),
+        below(
+            "8 parallel 7 s clips relative to 8 sequential ones",
+            statistics.median(together) / statistics.median(alone),
+            "",
+            1.05,
+        ),
+        exactly("1 running and 8 queued requests: successful responses", statuses.count(200), "", 9),
+        exactly("one request more than the queue holds: status", refused.status_code, "", 429),
+        below(
+            "/health while 169 s are transcribed and 8 requests are queued, p99",
+            statistics.quantiles(delays, n=100)[98],
+            "ms",
+            50,
+        ),
     ]
 
 
@@ -241,7 +251,7 @@ def upload_row(server: Server) -> Row:
         answer = server.http.post(URL, content=parts(), headers={"content-type": "multipart/form-data; boundary=b"})
     if answer.status_code != 415:
         raise RuntimeError(f"500 MB of zeros were answered {answer.status_code}: {answer.text}")
-    return below("500 MB upload, more memory before decoding", measured[1] - measured[0], "MB", 64)
+    return below("500 MB upload: memory increase before decoding", measured[1] - measured[0], "MB", 64)
 
 
 def growth_row(server: Server) -> Row:
@@ -260,7 +270,9 @@ def growth_row(server: Server) -> Row:
         requests[number % len(requests)]()
         if number % 50 == 0:
             print(f"  {number} of 200 mixed requests", flush=True)
-    return below("memory after 200 mixed requests over that after 20", server.megabytes() / after_20, "", 1.1)
+    return below(
+        "memory after 200 mixed requests relative to after 20 (leak check)", server.megabytes() / after_20, "", 1.1
+    )
 
 
 def accuracy_rows(server: Server) -> list[Row]:
@@ -288,7 +300,10 @@ def accuracy_rows(server: Server) -> list[Row]:
             expected = round(word_error_rate(entry["text"], theirs), 4)
             rate = round(word_error_rate(entry["text"], ours), 4)
             rows.append(exactly(f"word error rate, {entry['file']}, library's", rate, "", expected))
-    return [*rows, exactly(f"texts of {len(entries)} recordings that differ from the library's", differing, "", 0)]
+    return [
+        *rows,
+        exactly(f"transcripts of {len(entries)} recordings that differ from the library's", differing, "", 0),
+    ]
 
 
 def measure(*, warm: bool) -> list[Row]:

@@ -258,20 +258,20 @@ def speed_rows(server: Server, folder: Path, transcribed: list[Transcribed]) -> 
         own, other = statistics.median(ours), statistics.median(theirs)
         how = "with an alignment model" if align else "without alignment"
         rows += [
-            above(f"366 s {how}: times the speed of whisperx's command line", other / own, "x", 1.5),
+            above(f"366 s {how}: speedup over the whisperx CLI", other / own, "x", 1.5),
             above(
-                f"366 s {how}: the same, less its start ({statistics.median(starts):.1f} s)",
+                f"366 s {how}: the same, excluding the CLI's startup time ({statistics.median(starts):.1f} s)",
                 (other - statistics.median(starts)) / own,
                 "x",
                 1.5,
             ),
         ]
         if not align:
-            rows.append(above("366 s without alignment: times real time", 366.5 / own, "x", 10))
+            rows.append(above("366 s without alignment: speed relative to real time", 366.5 / own, "x", 10))
     print("  six minutes with an alignment model and speakers", flush=True)
     server.transcribe(six, diarize="true")
     _, most = server.megabytes()
-    rows.append(below("the most memory during 366 s, aligned, with speakers", most, "MB", ROLE_MEGABYTES))
+    rows.append(below("peak memory during 366 s with alignment and diarization", most, "MB", ROLE_MEGABYTES))
     texts = [server.text((folder / entry.file).read_bytes(), align="false") for entry in transcribed]
     _, others = command_line(folder, *(entry.file for entry in transcribed), align=False)
     rate, limit = pooled_errors(transcribed, texts), pooled_errors(transcribed, others)
@@ -291,8 +291,8 @@ def voice_activity_rows(folder: Path, transcribed: list[Transcribed]) -> list[Ro
     rates = {name: pooled_errors(transcribed, result["texts"]) for name, result in found.items()}
     slower = found["pyannote"]["seconds"] / found["silero"]["seconds"]
     return [
-        above("voice activity of 366 s: Silero's speed, times pyannote's", slower, "x", 1),
-        below("word error rate with Silero's less that with pyannote's", rates["silero"] - rates["pyannote"], "%", 0.5),
+        above("voice activity detection on 366 s: speedup of Silero over pyannote", slower, "x", 1),
+        below("word error rate with Silero minus that with pyannote", rates["silero"] - rates["pyannote"], "%", 0.5),
     ]
 
 
@@ -335,11 +335,11 @@ def time_stamp_rows(server: Server) -> list[Row]:
         ]
     rows = []
     for what, expected, answer in (
-        ("espeak-ng's words", exact, server.transcribe(audio, **form)),
+        ("words synthesized with espeak-ng", exact, server.transcribe(audio, **form)),
         ("utterances of sample.stm", uttered, server.transcribe(CONVERSATION.read_bytes(), **form)),
     ):
         wrong = errors(expected, answer)
-        name = f"time stamps of attention, {len(wrong)} of {what}"
+        name = f"attention timestamps, {len(wrong)} {what}"
         rows += [
             below(f"{name}: median error", statistics.median(wrong), "ms", 50),
             below(f"{name}: 90th percentile", statistics.quantiles(wrong, n=10)[8], "ms", 200),
@@ -357,11 +357,11 @@ def start_and_memory_rows(server: Server) -> list[Row]:
     server.transcribe(clip, align="false", diarize="true")
     diarized, most = server.megabytes()
     return [
-        below("start of the container to ready", statistics.median(ready), "s", 3),
-        below("start of the container to the first 10 s clip answered", statistics.median(first), "s", 5),
+        below("container start to ready", statistics.median(ready), "s", 3),
+        below("container start to the first response, 10 s clip", statistics.median(first), "s", 5),
         below("resident memory after a 10 s clip", plain, "MB", 600),
         below("resident memory after a 10 s clip with diarization", diarized, "MB", 1000),
-        below("the most that it was", most, "MB", 1000),
+        below("peak memory with diarization", most, "MB", 1000),
     ]
 
 
@@ -375,8 +375,8 @@ def diarization_rows(server: Server) -> list[Row]:
         plain = server.seconds(audio, align="false")
         added.append(server.seconds(audio, align="false", diarize="true") - plain)
     return [
-        below("diarization of 30 s adds", statistics.median(added), "s", 3),
-        below("diarization error rate of it, no collar", rate, "%", 10),
+        below("time added by diarization of 30 s", statistics.median(added), "s", 3),
+        below("diarization error rate (DER) of 30 s, no collar", rate, "%", 10),
     ]
 
 
@@ -404,4 +404,4 @@ def measure(*, warm: bool) -> list[Row]:
         rows += speed_rows(server, folder, transcribed)
         told("voice activity")
         rows += voice_activity_rows(folder, transcribed)
-    return [*rows, below("image of WhisperX", size, "MB", 2200)]
+    return [*rows, below("image size of WhisperX", size, "MB", 2200)]

@@ -19,7 +19,7 @@ from benchmarks.speed import BATCHED, OURS, SEQUENTIAL
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "docs" / "performance.md",)
 
-# A row of a suite that holds one recording's word error rate against another program's, which is the target.
+# A row that compares one recording's word error rate with another program's, which is the target.
 _WORD_ERROR_RATE = re.compile(r"word error rate, (?P<file>.+), (?P<other>\S+)'s")
 
 _BEGIN = re.compile(r"<!-- (?P<kind>measured|word error rates|speeds): (?P<suite>\w+) -->")
@@ -27,11 +27,11 @@ _SECTION = re.compile(_BEGIN.pattern + r"\n(?P<table>.*?)\n?<!-- end -->", re.DO
 
 
 def filled(document: str, results: Path = RESULTS) -> str:
-    """Return the document with its tables made anew.
+    """Return the document with its tables updated.
 
     Raises:
-        ValueError: a table has a beginning but no end.
-        FileNotFoundError: a table is of a suite that was never run.
+        ValueError: a table has a begin marker but no end marker.
+        FileNotFoundError: a table belongs to a suite without results.
     """
 
     def section(match: re.Match[str]) -> str:
@@ -52,7 +52,7 @@ def filled(document: str, results: Path = RESULTS) -> str:
 
 
 def _measured(rows: list[Row]) -> Iterator[str]:
-    yield "| what | measured | target | |"
+    yield "| metric | result | target | status |"
     yield "|---|---|---|---|"
     for row in rows:
         if not _WORD_ERROR_RATE.fullmatch(row.name):
@@ -65,16 +65,20 @@ def _word_error_rates(rows: list[Row]) -> Iterator[str]:
     yield f"| file | server | {found[0][0]['other']} |"
     yield "|---|---|---|"
     for match, row in found:
-        yield f"| {match['file']} | {row.value:g} | {row.target.removeprefix('= ')} |"
+        yield f"| {match['file']} | {_percent(row.value)} | {_percent(float(row.target.removeprefix('= ')))} |"
+
+
+def _percent(share: float) -> str:
+    return f"{round(100 * share, 2):g} %"
 
 
 def _speeds(content: dict[str, Any]) -> Iterator[str]:
-    """What benchmarks/speed.py saved: times of one run in which all took turns."""
+    """The results of benchmarks/speed.py: times of one run in which all took turns."""
     versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
-    yield f"`{content['command']}` on {content['machine']}; {versions}. Most memory during the long recording: "
+    yield f"`{content['command']}` on {content['machine']}; {versions}. Peak memory during the long recording: "
     yield ", ".join(f"{name} {megabytes} MB" for name, megabytes in content["megabytes"].items()) + "."
     yield ""
-    yield "| recording | by | seconds, median | least to most | words wrong | segments |"
+    yield "| recording | implementation | median (s) | range (runs) | WER | segments |"
     yield "|---|---|---|---|---|---|"
     for speed in content["speeds"]:
         wrong = f"{speed['wrong']:g} %" if speed["wrong"] >= 0 else ""
@@ -87,7 +91,7 @@ def _speeds(content: dict[str, Any]) -> Iterator[str]:
 
 
 def _plot(speeds: list[dict[str, Any]]) -> Iterator[str]:
-    """How many times as fast as the library's default ours and its batches are; Mermaid, which GitHub draws."""
+    """Speedup of this server and of the library's batches over the library's default, as a Mermaid chart."""
     seconds = {(speed["case"], speed["participant"]): speed["seconds"] for speed in speeds}
     cases = [case for case, participant in seconds if participant == SEQUENTIAL]
 
@@ -96,16 +100,16 @@ def _plot(speeds: list[dict[str, Any]]) -> Iterator[str]:
 
     yield "```mermaid"
     yield "xychart-beta"
-    yield f'    title "Times as fast as {SEQUENTIAL}: bars {OURS}, line its batches of 8"'
+    yield f'    title "Speedup over {SEQUENTIAL} (bars: this server; line: {BATCHED})"'
     yield "    x-axis [" + ", ".join(f'"{case}"' for case in cases) + "]"
-    yield f'    y-axis "times" 0 --> {math.ceil(max(times(OURS) + times(BATCHED)))}'
+    yield f'    y-axis "speedup" 0 --> {math.ceil(max(times(OURS) + times(BATCHED)))}'
     yield f"    bar {times(OURS)}"
     yield f"    line {times(BATCHED)}"
     yield "```"
 
 
 def main() -> None:
-    """Write every document whose tables differ from the results, and say which."""
+    """Write every document whose tables differ from the results, and print its name."""
     for path in DOCUMENTS:
         present = path.read_text(encoding="utf-8")
         if (text := filled(present)) != present:

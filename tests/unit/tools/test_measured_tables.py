@@ -27,7 +27,7 @@ FILLED = """\
 Before.
 
 <!-- measured: suite -->
-| what | measured | target | |
+| metric | result | target | status |
 |---|---|---|---|
 | start | 1.25 s | < 1 | missed |
 | answered | 9 | = 9 | met |
@@ -36,7 +36,7 @@ Before.
 <!-- word error rates: suite -->
 | file | server | library |
 |---|---|---|
-| a/b, c.wav | 0.25 | 0.5 |
+| a/b, c.wav | 25 % | 50 % |
 <!-- end -->
 After.
 """
@@ -104,7 +104,7 @@ def test_a_table_of_speeds(tmp_path: Path) -> None:
         "| 169 s | ours | 0.4 | 0.3 to 0.5 (5) |  | 1 |",
     ]
     assert '    x-axis ["7 s", "169 s"]' in lines
-    assert '    y-axis "times" 0 --> 3' in lines
+    assert '    y-axis "speedup" 0 --> 3' in lines
     assert "    bar [2.5, 2.5]" in lines
     assert "    line [1.2, 1.2]" in lines
-    assert lines[1] == "`make bench SUITE=speed` on 2 x CPU; python 3.11. Most memory during the long recording: "
+    assert lines[1] == "`make bench SUITE=speed` on 2 x CPU; python 3.11. Peak memory during the long recording: "
