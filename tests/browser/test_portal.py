@@ -72,7 +72,7 @@ def test_reading_wakes_nothing(page: Page, demo: Demo) -> None:
     on_the_server(demo, "docker-autostart", "stop", "faster-whisper")
     page.goto(demo.portal)
     expect(page.locator("[data-host^='whisper.']")).to_have_text("asleep", timeout=UPDATE)
-    page.get_by_role("link", name="Read the API and try it").first.click()
+    page.get_by_role("link", name="Read and try the API").first.click()
     expect(page.locator(f"[data-path='{UPLOADS['faster-whisper']}']").first).to_be_visible()
     assert states(demo)["whisper"] == "stopped"
 
