@@ -159,7 +159,7 @@ def engine_seconds(engine: Any, name: str) -> float:
     from whisper_api.engine import Options
 
     start = time.monotonic()
-    inference.transcribe(engine, SPEECH / name, Options(model=MODEL, language="en"), 10_000, lambda: None)
+    inference.transcribe(engine, SPEECH / name, Options(model=MODEL, language="en"), 10_000, lambda *_: None)
     return time.monotonic() - start
 
 

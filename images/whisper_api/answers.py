@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from whisper_api import audio, formats, inference, jobs
 from whisper_api.disconnects import while_connected
-from whisper_api.engine import Engine, Options, Segment, Transcript, Transcription
+from whisper_api.engine import Engine, Options, Reached, Segment, Transcript, Transcription
 from whisper_api.errors import described
 from whisper_api.inference_queue import InferenceQueue
 from whisper_api.job_store import Job, Order
@@ -99,10 +99,10 @@ async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async
 
     under_way: list[Transcription] = []
 
-    def work(go_on: Callable[[], None], heard: Callable[[Segment, float], None] = lambda *_: None) -> Transcript:
+    def work(reached: Reached, heard: Callable[[Segment], None] = lambda _: None) -> Transcript:
         with upload:
             return inference.transcribe(
-                engine, upload.path, options, settings.audio_limit, go_on, heard, begun=under_way.append
+                engine, upload.path, options, settings.audio_limit, reached, heard, begun=under_way.append
             )
 
     if prefer_async:
@@ -116,11 +116,11 @@ async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async
         return events
 
     def transcribe(cancelled: threading.Event) -> Transcript:
-        def go_on() -> None:
+        def reached(*_: object) -> None:
             if cancelled.is_set():
                 raise ClientDisconnect
 
-        return work(go_on)
+        return work(reached)
 
     transcript = await while_connected(request, queue.run(transcribe))
     finished(transcript)

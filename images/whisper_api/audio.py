@@ -4,13 +4,21 @@ import errno
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from whisper_api.decoder_process import PROCESSES, DecoderDied
-from whisper_api.engine import AudioTooLong, EngineError, NoSpace, NotAudio, UndecodableAudio, UnsupportedOption
+from whisper_api.engine import (
+    AudioTooLong,
+    EngineError,
+    NoSpace,
+    NotAudio,
+    Reached,
+    UndecodableAudio,
+    UnsupportedOption,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,14 +130,12 @@ def check(path: Path, max_seconds: float, track: int | None = None) -> None:
         _in_a_process([source.fileno()], max_seconds, track)
 
 
-def decode(
-    path: Path, max_seconds: float, track: int | None = None, go_on: Callable[[], None] = lambda: None
-) -> Recording:
+def decode(path: Path, max_seconds: float, track: int | None = None, reached: Reached = lambda *_: None) -> Recording:
     """The sound of a file at the times that a player shows; of 0 seconds where the file says so.
 
     `track` is the number of an audio track, from 1; None is the one that a player would play, or the next one where
-    that cannot be decoded or is silent. `go_on` is called meanwhile, at least twice a second; what it raises ends the
-    work.
+    that cannot be decoded or is silent. `reached` is told the share of the file that was read, at least twice a second;
+    what it raises ends the work. The share begins again with another track.
 
     Raises NotAudio for a file that no decoder knows or that holds no sound, UndecodableAudio for a broken one and for
     one that ends before the length that its header states, AudioTooLong, UnsupportedOption, NoSpace.
@@ -137,7 +143,7 @@ def decode(
     recording = Recording()
     try:
         with path.open("rb") as source:
-            _in_a_process([source.fileno(), recording.descriptor], max_seconds, track, go_on)
+            _in_a_process([source.fileno(), recording.descriptor], max_seconds, track, reached)
     except BaseException:
         recording.close()
         raise
@@ -145,10 +151,12 @@ def decode(
 
 
 def _in_a_process(
-    descriptors: list[int], max_seconds: float, track: int | None, go_on: Callable[[], None] = lambda: None
+    descriptors: list[int], max_seconds: float, track: int | None, reached: Reached = lambda *_: None
 ) -> None:
     try:
-        answer = PROCESSES.run({"max_seconds": max_seconds, "track": track}, descriptors, lambda _: go_on())
+        answer = PROCESSES.run(
+            {"max_seconds": max_seconds, "track": track}, descriptors, lambda share: reached("decoding", share)
+        )
     except DecoderDied as error:
         raise UndecodableAudio(_DECODER_DIED) from error
     if "error" in answer:

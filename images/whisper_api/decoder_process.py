@@ -81,7 +81,7 @@ class DecoderProcesses:
     ) -> dict[str, Any]:
         """The outcome of a task, see `decoding_task`; the descriptors are handed to its process.
 
-        `reached` is told the seconds of sound so far, at least twice a second; what it raises ends the process.
+        `reached` is told the share that is done, at least twice a second; what it raises ends the process.
         Raises DecoderDied.
         """
         while not self._places.acquire(timeout=_ASK_SECONDS):
@@ -106,9 +106,9 @@ class DecoderProcesses:
                     self._forget(control)
                     raise _ServerGone from error
             ours.settimeout(_ASK_SECONDS)
-            seconds = 0.0
+            share = 0.0
             while True:
-                reached(seconds)
+                reached(share)
                 try:
                     message = ours.recv(_MESSAGE_BYTES)
                 except TimeoutError:
@@ -116,9 +116,9 @@ class DecoderProcesses:
                 if not message:
                     raise self._died(control)
                 answer: dict[str, Any] = json.loads(message)
-                if "reached" not in answer:
+                if "share" not in answer:
                     return answer
-                seconds = float(answer["reached"])
+                share = min(1.0, max(0.0, float(answer["share"])))
 
     def _died(self, control: socket.socket) -> Exception:
         """Why there is no answer: the fork server is gone, which closed its end, or the process is."""
@@ -187,8 +187,8 @@ def _fork_for_a_task(control: socket.socket, perform: Callable[..., None]) -> bo
 
 def _report(reply: socket.socket, answer: Mapping[str, Any]) -> None:
     """Sends an answer; whoever reached some seconds of sound gets processor time for more."""
-    if "reached" in answer:
-        _allow_processor_time(_SECONDS + _SECONDS_PER_SECOND * answer["reached"])
+    if "seconds" in answer:
+        _allow_processor_time(_SECONDS + _SECONDS_PER_SECOND * answer["seconds"])
     try:
         reply.send(json.dumps(answer).encode()[:_MESSAGE_BYTES])
     except OSError:

@@ -111,11 +111,14 @@ def _check_track(part: Part, container: "av.container.InputContainer", ordinal: 
             refuse_implausible(first.sample_rate, first.layout.nb_channels)
 
 
-def decode(source: int, target: int, max_seconds: float, track: int | None, reached: Callable[[float], None]) -> None:
+def decode(
+    source: int, target: int, max_seconds: float, track: int | None, reached: Callable[[float, float], None]
+) -> None:
     """Writes the sound of an open file into another one: mono, 16 bits, 16 kHz, at the times that a player shows.
 
     `track` is the number of an audio track, from 1; None is the one that a player would play, or the next one where
-    that cannot be decoded or is silent. `reached` is told the length so far, in seconds.
+    that cannot be decoded or is silent. `reached` is told the length so far, in seconds, and the share of the file that
+    was read: its length need not be known.
 
     Raises NotAudio for a file of no known format or without sound; UndecodableAudio for a broken one, and for one that
     ends before the length that it states; AudioTooLong; UnsupportedOption for a track that is not there; OSError when
@@ -124,8 +127,12 @@ def decode(source: int, target: int, max_seconds: float, track: int | None, reac
     parts = parts_of(FileView(source))
     failures: list[UndecodableAudio] = []
     silent: list[int] = []
+
+    def told(seconds: float) -> None:
+        reached(seconds, sum(part.view.tell() for part in parts) / sum(part.view.size for part in parts))
+
     for container, ordinal in _tracks(parts[0], track):
-        sound = MonoSound(target, max_seconds, reached)
+        sound = MonoSound(target, max_seconds, told)
         try:
             _decode_track(parts, container, ordinal, sound)
         except UndecodableAudio as failure:
@@ -133,7 +140,7 @@ def decode(source: int, target: int, max_seconds: float, track: int | None, reac
             continue
         if not sound.audible and sound.channels > 1:
             # Channels in opposite phase, as of a microphone on the wrong plug, are silent when they are mixed.
-            sound = MonoSound(target, max_seconds, reached, first_channel=True)
+            sound = MonoSound(target, max_seconds, told, first_channel=True)
             with _opened(parts[0]) as again:
                 _decode_track(parts, again, ordinal, sound)
         if sound.audible:
@@ -143,7 +150,7 @@ def decode(source: int, target: int, max_seconds: float, track: int | None, reac
         raise failures[0]
     if silent[-1] != silent[0] or failures:
         with _opened(parts[0]) as container:
-            _decode_track(parts, container, silent[0], MonoSound(target, max_seconds, reached))
+            _decode_track(parts, container, silent[0], MonoSound(target, max_seconds, told))
 
 
 def _decode_track(parts: list[Part], container: "av.container.InputContainer", ordinal: int, sound: MonoSound) -> None:

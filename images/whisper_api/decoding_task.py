@@ -20,8 +20,8 @@ Answer = Mapping[str, Any]
 def perform(task: Mapping[str, Any], descriptors: Sequence[int], report: Callable[[Answer], None]) -> None:
     """Checks the file of the one descriptor, or decodes it into that of the second; the last report is the outcome.
 
-    A report is `{"reached": seconds}` on the way; at the end `{}`, `{"error", "message", "param"}` with the name of an
-    EngineError, `{"errno"}` for a file that cannot be written, or `{"traceback"}`.
+    A report is `{"seconds", "share"}` of sound and of the file on the way; at the end `{}`, `{"error", "message",
+    "param"}` with the name of an EngineError, `{"errno"}` for a file that cannot be written, or `{"traceback"}`.
     """
     try:
         if len(descriptors) == 1:
@@ -29,7 +29,11 @@ def perform(task: Mapping[str, Any], descriptors: Sequence[int], report: Callabl
         else:
             source, target = descriptors
             decoding.decode(
-                source, target, task["max_seconds"], task["track"], lambda seconds: report({"reached": seconds})
+                source,
+                target,
+                task["max_seconds"],
+                task["track"],
+                lambda seconds, share: report({"seconds": seconds, "share": share}),
             )
         outcome: Answer = {}
     except EngineError as error:

@@ -16,6 +16,14 @@ Task = Literal["transcribe", "translate"]
 # How times were found: by aligning text and sound, from the decoder's attention, or as the decoder wrote them.
 Timing = Literal["aligned", "attention", "decoded"]
 
+# What is being done, in this order: the file becomes samples, speakers are told apart, text is written, its words are
+# aligned with the sound. Aligning begins while text is written; "alignment" is what is left of it then.
+Stage = Literal["decoding", "speakers", "text", "alignment"]
+
+# Is told a stage and the share of it that is done, from 0 to 1. What it raises ends the work. It may block for minutes,
+# while the models are another thread's: a request goes before a job.
+Reached = Callable[[Stage, float], None]
+
 UNKNOWN_SPEAKER = "UNKNOWN"
 
 
@@ -104,15 +112,13 @@ class Transcription:
     """A transcription under way; all work is done while the next segment is asked for.
 
     `language`, `timing` and `shortened` are right when the first segment is there, or no segment is left. Not asking
-    for the next segment is all it takes to cancel; closing `segments` then frees the model. Work that takes long and
-    gives no segments calls `go_on` now and then, which raises when nobody waits for the result any more.
+    for the next segment is all it takes to cancel; closing `segments` then frees the model.
     """
 
     language: str
     segments: Generator[Segment, None, None]
     timing: Timing = "decoded"
     shortened: Sequence[str] = ()
-    go_on: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -199,8 +205,11 @@ class Engine(Protocol):
     def delete(self, model: str) -> None:
         """Deletes a model's files. Raises ModelNotFound, ModelInUse, ModelProtected."""
 
-    def transcribe(self, recording: "Recording", options: Options) -> Transcription:
+    def transcribe(self, recording: "Recording", options: Options, reached: Reached) -> Transcription:
         """Starts a transcription of a recording that stays open until the last segment.
+
+        `reached` is called by the thread that asks for segments: at least twice a second, as far as the libraries let
+        go in that time. Stages do not return, and a stage's share never falls.
 
         The segments raise UnsupportedOption, ModelUnavailable, ModelTooLarge, DiarizationUnavailable; the last one
         before anything is transcribed.

@@ -1,15 +1,13 @@
 """From a file to a finished transcript, the same way for an answer at once, a stream and a job."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 from whisper_api import audio
-from whisper_api.engine import Engine, Options, Segment, Transcript, Transcription
+from whisper_api.engine import Engine, Options, Reached, Segment, Transcript, Transcription
 from whisper_api.times import in_order
-
-Pace = Callable[[Iterator[Segment]], Iterator[Segment]]
 
 
 def transcribe(
@@ -17,27 +15,25 @@ def transcribe(
     path: Path,
     options: Options,
     max_seconds: float,
-    go_on: Callable[[], None],
-    heard: Callable[[Segment, float], None] = lambda *_: None,
-    pace: Pace = iter,
+    reached: Reached,
+    heard: Callable[[Segment], None] = lambda _: None,
+    turn: Callable[[], AbstractContextManager[object]] = nullcontext,
     begun: Callable[[Transcription], object] = lambda _: None,
 ) -> Transcript:
     """The transcript of a file.
 
-    `go_on` is called between the steps of the work; what it raises ends it. `heard` is told each segment and the
-    recording's length in seconds. `pace` hands the segments on, and may make them wait. `begun` is told the
-    transcription when it is under way. Raises what `audio.decode` and `Engine.transcribe` raise.
+    `reached` is told the stages; what it raises ends the work. `heard` is told each segment. `turn` is entered while
+    the engine works, which decoding does not need. `begun` is told the transcription when it is under way. Raises what
+    `audio.decode` and `Engine.transcribe` raise.
     """
     start = time.monotonic()
-    with audio.decode(path, max_seconds, options.track, go_on) as recording:
-        transcription = engine.transcribe(recording, options)
-        transcription.go_on = go_on
+    with audio.decode(path, max_seconds, options.track, reached) as recording, turn():
+        transcription = engine.transcribe(recording, options, reached)
         begun(transcription)
         segments: list[Segment] = []
         with closing(transcription.segments):
-            for segment in pace(transcription.segments):
-                go_on()
-                heard(segment, recording.seconds)
+            for segment in transcription.segments:
+                heard(segment)
                 segments.append(segment)
         return Transcript(
             task=options.task,

@@ -3,13 +3,16 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from whisper_api.errors import ApiError
 
 T = TypeVar("T")
+
+# How often work that waits is asked whether it is still wanted.
+_ASK_SECONDS = 0.5
 
 
 class InferenceQueue:
@@ -68,16 +71,9 @@ class InferenceQueue:
             cancelled.set()
             raise
 
-    def in_the_background(self, steps: Iterator[T]) -> Iterator[T]:
-        """The same steps, each made when no request runs or waits. For any thread but the event loop's."""
-        while True:
-            self._no_request.wait()
-            with self._engine:
-                try:
-                    step = next(steps)
-                except StopIteration:
-                    return
-            yield step
+    def background(self, raise_if_unwanted: Callable[[], None]) -> "BackgroundTurn":
+        """A turn at the engine for work that goes behind all requests."""
+        return BackgroundTurn(self._engine, self._no_request, raise_if_unwanted)
 
     def _leave(self) -> None:
         self._taken -= 1
@@ -88,3 +84,40 @@ class InferenceQueue:
         """Work that waits is dropped; work that runs was told so when its request was cancelled."""
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._no_request.set()
+
+
+class BackgroundTurn:
+    """A context in which one thread, not the event loop's, has the engine as long as no request wants it.
+
+    What waits for the engine calls `raise_if_unwanted` twice a second; what that raises ends the waiting.
+    """
+
+    def __init__(
+        self, engine: threading.Lock, no_request: threading.Event, raise_if_unwanted: Callable[[], None]
+    ) -> None:
+        self._engine = engine
+        self._no_request = no_request
+        self._raise_if_unwanted = raise_if_unwanted
+        self._held = False
+
+    def __enter__(self) -> None:
+        self._take()
+
+    def __exit__(self, *_: object) -> None:
+        if self._held:
+            self._release()
+
+    def give_way(self) -> None:
+        """Lets the requests go first that run or wait; returns at once where there are none, or outside the context."""
+        if self._held and not self._no_request.is_set():
+            self._release()
+            self._take()
+
+    def _take(self) -> None:
+        while not (self._no_request.wait(_ASK_SECONDS) and self._engine.acquire(timeout=_ASK_SECONDS)):
+            self._raise_if_unwanted()
+        self._held = True
+
+    def _release(self) -> None:
+        self._held = False
+        self._engine.release()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, TypeAdapter
 
 from whisper_api import shares, upload_limits
-from whisper_api.engine import Options, Transcript
+from whisper_api.engine import Options, Stage, Transcript
 from whisper_api.errors import ApiError, Error
 from whisper_api.formats import Format, Granularity, render
 from whisper_api.request_log import Entry, write_job
@@ -59,6 +59,7 @@ class _Record(BaseModel):
     order: Order
     created: float
     status: Status = "queued"
+    stage: Stage | None = None
     progress: float = 0.0
     attempts: int = 0
     started: float | None = None
@@ -70,13 +71,19 @@ class _Record(BaseModel):
 
 
 class Job(BaseModel):
-    """A job. `progress` is the share of the audio that was transcribed, between 0 and 1; times are in seconds since the
-    epoch. `result` is what the request would have been answered: an object, or the text of `text`, `srt` and `vtt`.
-    `shortened` names the form fields of which not everything was used, where there are such."""
+    """A job. Times are in seconds since the epoch.
+
+    `stage` says what is being done, while it is in progress: `decoding` the file, telling `speakers` apart, writing
+    `text`, and `alignment` of words with the sound. `progress` is the share of all stages that is done, between 0 and
+    1; it begins again at 0 when a job is tried again after its server ended. `result` is what the request would have
+    been answered: an object, or the text of `text`, `srt` and `vtt`. `shortened` names the form fields of which not
+    everything was used, where there are such.
+    """
 
     id: str
     object: Literal["job"] = "job"
     status: Status
+    stage: Stage | None = None
     progress: float
     model: str
     created_at: int
@@ -204,7 +211,14 @@ class JobStore:
         with self._lock:
             record = self._record(job_id)
             attempts = 1 + (record.attempts if record else 0)
-            self._update(job_id, status="in_progress", started=time.time(), progress=0.0, attempts=attempts)
+            self._update(
+                job_id,
+                status="in_progress",
+                started=time.time(),
+                stage="decoding",
+                progress=0.0,
+                attempts=attempts,
+            )
 
     def keep(self, job_id: str) -> None:
         """Says that a job's worker is alive."""
@@ -217,8 +231,8 @@ class JobStore:
         if not self._is_kept(job_id):
             self._forget(job_id)
 
-    def advance(self, job_id: str, progress: float) -> None:
-        self._update(job_id, progress=progress)
+    def advance(self, job_id: str, stage: Stage, progress: float) -> None:
+        self._update(job_id, stage=stage, progress=progress)
 
     def complete(self, job_id: str, transcript: Transcript) -> None:
         with self._lock:
@@ -357,6 +371,7 @@ def _shown(job_id: str, record: _Record) -> Job:
     return Job(
         id=job_id,
         status=record.status,
+        stage=record.stage if record.status == "in_progress" else None,
         progress=round(record.progress, 4),
         model=record.order.options.model,
         created_at=int(record.created),

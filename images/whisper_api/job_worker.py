@@ -3,14 +3,14 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
 
 from whisper_api import inference
-from whisper_api.engine import Engine, EngineError, Segment, Transcript
+from whisper_api.engine import Engine, EngineError, Options, Reached, Stage, Transcript
 from whisper_api.errors import Error, error_object, from_engine, internal_error, is_full_disk, no_space
 from whisper_api.inference_queue import InferenceQueue
 from whisper_api.job_store import JobStore, Order
 from whisper_api.metrics import Metrics
+from whisper_api.progress import Progress
 from whisper_api.request_log import Entry, write_job
 
 _logger = logging.getLogger("whisper_api")
@@ -111,15 +111,22 @@ class JobWorker:
         write_job(job_id, "failed", entry, failure)
 
     def _transcribe(self, job_id: str, order: Order) -> Transcript:
-        heard = _reporting(lambda progress: self._jobs.advance(job_id, progress))
+        def raise_if_unwanted() -> None:
+            self._raise_if_unwanted(job_id)
+
+        turn = self._queue.background(raise_if_unwanted)
+        report = _Report(order.options, lambda stage, share: self._jobs.advance(job_id, stage, share))
+
+        def reached(stage: Stage, share: float) -> None:
+            raise_if_unwanted()
+            report(stage, share)
+            turn.give_way()
+
         self._engine.prepare(order.options)
         audio = self._jobs.audio(job_id)
-        pace = self._queue.in_the_background
-        return inference.transcribe(
-            self._engine, audio, order.options, self._max_seconds, lambda: self._go_on(job_id), heard, pace
-        )
+        return inference.transcribe(self._engine, audio, order.options, self._max_seconds, reached, turn=lambda: turn)
 
-    def _go_on(self, job_id: str) -> None:
+    def _raise_if_unwanted(self, job_id: str) -> None:
         """Raises _Cancelled or _Stopping when the work has lost its purpose."""
         if self._jobs.is_cancelled(job_id):
             raise _Cancelled
@@ -127,14 +134,18 @@ class JobWorker:
             raise _Stopping
 
 
-def _reporting(advance: Callable[[float], None]) -> Callable[[Segment, float], None]:
-    """Tells the progress, not more than once a second: the store writes to the disk each time."""
-    told = time.monotonic()
+class _Report:
+    """Tells each new stage at once, but progress once a second at most: the store writes to the disk each time."""
 
-    def heard(segment: Segment, seconds: float) -> None:
-        nonlocal told
-        if time.monotonic() - told >= _PROGRESS_SECONDS:
-            told = time.monotonic()
-            advance(min(1.0, segment.end / seconds))
+    def __init__(self, options: Options, advance: Reached) -> None:
+        self._progress = Progress(options)
+        self._advance = advance
+        self._told_stage = self._progress.stage
+        self._told = time.monotonic()
 
-    return heard
+    def __call__(self, stage: Stage, share: float) -> None:
+        progress, now = self._progress, time.monotonic()
+        progress.reach(stage, share)
+        if progress.stage != self._told_stage or now - self._told >= _PROGRESS_SECONDS:
+            self._told_stage, self._told = progress.stage, now
+            self._advance(progress.stage, progress.share)

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
 from whisper_api.disconnects import while_connected
-from whisper_api.engine import EngineError, Segment, Transcript
+from whisper_api.engine import EngineError, Reached, Segment, Transcript
 from whisper_api.errors import ApiError, ErrorResponse, error_object, from_engine, internal_error
 from whisper_api.inference_queue import InferenceQueue
 from whisper_api.request_log import entry_of
@@ -29,7 +29,7 @@ _FIRST_SECONDS = 5.0
 # One event, as OpenAPI's documentation on server-sent events describes them.
 EVENT = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
 
-Work = Callable[[Callable[[], None], Callable[[Segment, float], None]], Transcript]
+Work = Callable[[Reached, Callable[[Segment], None]], Transcript]
 
 
 class TextDelta(BaseModel):
@@ -62,14 +62,14 @@ async def stream(
         alive.set()
 
     def transcribe(cancelled: threading.Event) -> Transcript:
-        def go_on() -> None:
+        def reached(*_: object) -> None:
             if cancelled.is_set():
                 raise ClientDisconnect
 
-        def heard(segment: Segment, _: float) -> None:
+        def heard(segment: Segment) -> None:
             loop.call_soon_threadsafe(tell, segment)
 
-        return work(go_on, heard)
+        return work(reached, heard)
 
     running = asyncio.create_task(queue.run(transcribe))
     running.add_done_callback(lambda _: tell(None))

@@ -5,7 +5,7 @@ behind the last time.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,16 +67,19 @@ def transcribe(
     hints: Hints,
     size: int,
     again: list[float],
+    heard: Callable[[float], None],
 ) -> Iterator[Segment]:
     """The segments of the windows, `size` of which are decoded at once at temperature 0; `options` has a language.
 
     A window whose text is implausible, or may be a copy of the hints, is decoded again by itself, at the temperatures
-    of `again`. While windows are decoded the next are encoded.
+    of `again`. While windows are decoded the next are encoded. `heard` is told the seconds of the stretch that were
+    decoded.
     """
     tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task=options.task, language=options.language)
     prompt = model.get_prompt(tokenizer, hints.prompt, hotwords=hints.hotwords)
     last_word_end = 0.0
     for batch, encoded, texts in _decoded(model, samples, _batches(model, windows, size), tokenizer, prompt):
+        heard(batch[-1].end)
         written = [
             list(_pieces(text.tokens, window, tokenizer.timestamp_begin))
             for window, text in zip(batch, texts, strict=True)

@@ -7,7 +7,17 @@ from faster_whisper.tokenizer import _LANGUAGE_CODES
 from faster_whisper.transcribe import Segment as WhisperSegment
 
 from whisper_api import audio
-from whisper_api.engine import Download, Model, Options, Segment, Timing, Transcription, UnsupportedOption, Word
+from whisper_api.engine import (
+    Download,
+    Model,
+    Options,
+    Reached,
+    Segment,
+    Timing,
+    Transcription,
+    UnsupportedOption,
+    Word,
+)
 from whisper_api.settings import Settings
 from whisper_faster import batches, speech
 from whisper_faster.hints import Hints
@@ -68,15 +78,19 @@ class FasterWhisperEngine:
     def delete(self, model: str) -> None:
         self._cache.delete(model)
 
-    def transcribe(self, recording: audio.Recording, options: Options) -> Transcription:
+    def transcribe(self, recording: audio.Recording, options: Options, reached: Reached) -> Transcription:
         timing: Timing = "attention" if options.word_timestamps else "decoded"
         # The generator's body runs when the first segment is asked for, and then there is a transcription.
-        segments = self._segments(recording, options, lambda: transcription)
+        segments = self._segments(recording, options, reached, lambda: transcription)
         transcription = Transcription(options.language or "en", segments, timing)
         return transcription
 
     def _segments(
-        self, recording: audio.Recording, options: Options, transcription: Callable[[], Transcription]
+        self,
+        recording: audio.Recording,
+        options: Options,
+        reached: Reached,
+        transcription: Callable[[], Transcription],
     ) -> Generator[Segment, None, None]:
         """The segments of one stretch after the other, in the light of what was said before.
 
@@ -89,14 +103,20 @@ class FasterWhisperEngine:
             hints = model.fitted_hints(options.prompt, options.hotwords)
             transcription().shortened = hints.shortened
             for stretch in recording.stretches():
+
+                def heard(seconds: float, before: float = stretch.start) -> None:
+                    reached("text", min(1.0, (before + seconds) / recording.seconds))
+
+                heard(0.0)
                 if (size := self._batch_size(stretch, options)) > 1:
-                    language, found = _transcribe_batch(model, stretch, options, hints, size)
+                    language, found = _transcribe_batch(model, stretch, options, hints, size, heard)
                 else:
                     language, found = _transcribe(model, stretch, options, hints, context)
                 if language is not None:
                     transcription().language = language
                     options = replace(options, language=language)
                 for segment in found:
+                    heard(segment.end)
                     context = [*context, *segment.tokens][-_CONTEXT_TOKENS:]
                     yield _segment(number, stretch.start, segment)
                     number += 1
@@ -143,7 +163,12 @@ def _transcribe(
 
 
 def _transcribe_batch(
-    model: ShortWindowModel, stretch: audio.Stretch, options: Options, hints: Hints, size: int
+    model: ShortWindowModel,
+    stretch: audio.Stretch,
+    options: Options,
+    hints: Hints,
+    size: int,
+    heard: Callable[[float], None],
 ) -> tuple[str | None, Iterable[WhisperSegment]]:
     """The same, `size` windows at once and each without what was said before it."""
     windows = speech.windows(stretch.samples, options.voice_activity)
@@ -152,7 +177,8 @@ def _transcribe_batch(
     if options.language is None:
         language = batches.detect_language(model, stretch.samples, windows, size)
         options = replace(options, language=language)
-    return options.language, batches.transcribe(model, stretch.samples, windows, options, hints, size, _TEMPERATURES)
+    found = batches.transcribe(model, stretch.samples, windows, options, hints, size, _TEMPERATURES, heard)
+    return options.language, found
 
 
 def _segment(number: int, start: float, segment: WhisperSegment) -> Segment:

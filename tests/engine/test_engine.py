@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.accuracy import word_error_rate
 from whisper_api import audio, inference
-from whisper_api.engine import ModelInUse, ModelUnavailable, Options, Transcript, UnsupportedOption
+from whisper_api.engine import ModelInUse, ModelUnavailable, Options, Stage, Transcript, UnsupportedOption
 from whisper_api.settings import Settings
 from whisper_faster.engine import FasterWhisperEngine
 
@@ -18,7 +18,7 @@ TINY = "Systran/faster-whisper-tiny.en"
 
 
 def transcribe(engine: FasterWhisperEngine, path: Path, options: Options) -> Transcript:
-    return inference.transcribe(engine, path, options, 1000, lambda: None)
+    return inference.transcribe(engine, path, options, 1000, lambda *_: None)
 
 
 def recording(speech: list[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -158,9 +158,23 @@ def test_a_recording_of_several_stretches(
     assert times[-1] == pytest.approx(whole.words[-1].end, abs=1)
 
 
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_progress_follows_the_text(engine: FasterWhisperEngine, speech: list[dict[str, Any]], batch_size: int) -> None:
+    told: list[tuple[Stage, float]] = []
+    with audio.decode(recording(speech, "two_cities.wav")["path"], 1000) as sound:
+        options = Options(model=BASE, language="en", batch_size=batch_size)
+        transcription = engine.transcribe(sound, options, lambda stage, share: told.append((stage, share)))
+        for segment in transcription.segments:
+            assert told[-1][1] >= segment.end / sound.seconds, "it is told before the segment is given"
+    shares = [share for stage, share in told if stage == "text"]
+    assert len(shares) == len(told) >= 3
+    assert shares[0] == 0
+    assert 0.9 < max(shares) <= 1
+
+
 def test_a_model_at_work_is_not_unloaded(engine: FasterWhisperEngine, speech: list[dict[str, Any]]) -> None:
     with audio.decode(recording(speech, "two_cities.wav")["path"], 1000) as sound:
-        segments = engine.transcribe(sound, Options(model=BASE, language="en")).segments
+        segments = engine.transcribe(sound, Options(model=BASE, language="en"), lambda *_: None).segments
         next(segments)
         with pytest.raises(ModelInUse):
             engine.unload(BASE)

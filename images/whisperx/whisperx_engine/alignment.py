@@ -7,7 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whisper_api.audio import SAMPLE_RATE, Recording
-from whisper_api.engine import Segment, Word
+from whisper_api.engine import Reached, Segment, Word
 from whisperx_engine.settings import WhisperXSettings
 from whisperx_engine.torch_models import TorchModels, device
 
@@ -35,6 +35,9 @@ _LONGEST_SECONDS = 10
 
 # Segments that wait to be aligned, so that there is work while the next window is decoded.
 _AHEAD = 32
+
+# How often it is said that the work goes on.
+_ASK_SECONDS = 0.5
 
 # How long a model that could not be had is not asked for again.
 _REMEMBERED_SECONDS = 600
@@ -92,12 +95,13 @@ class Alignment:
 
 
 def aligned(
-    segments: Iterable[Segment], recording: Recording, model: AlignModel, at_once: int
+    segments: Iterable[Segment], recording: Recording, model: AlignModel, at_once: int, reached: Reached
 ) -> Generator[Segment, None, None]:
     """The segments with exact times; they keep their own where WhisperX cannot align them, or would lose their text.
 
     So many are aligned at once, each by as many threads as torch has: with one thread for each of two segments six
-    minutes took four fifths of what they took with two threads for one.
+    minutes took four fifths of what they took with two threads for one. `reached` is told the stage "alignment" when
+    the last segment is there.
     """
     under_way: deque[Future[Segment]] = deque()
     with ThreadPoolExecutor(at_once) as executor:
@@ -109,8 +113,12 @@ def aligned(
                 under_way.append(executor.submit(_aligned, segment, start, samples, model))
                 while under_way and (under_way[0].done() or len(under_way) > _AHEAD):
                     yield under_way.popleft().result()
+            left = len(under_way)
             while under_way:
-                yield under_way.popleft().result()
+                reached("alignment", 1 - len(under_way) / left)
+                wait([under_way[0]], _ASK_SECONDS)
+                while under_way and under_way[0].done():
+                    yield under_way.popleft().result()
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 

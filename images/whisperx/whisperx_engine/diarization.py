@@ -1,12 +1,12 @@
 """Who speaks when: WhisperX's diarization pipeline, which is pyannote.audio's."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whisper_api.audio import Recording
-from whisper_api.engine import DiarizationUnavailable, Speakers
+from whisper_api.engine import DiarizationUnavailable, Reached, Speakers
 from whisperx_engine.pipeline_files import PipelineFiles
 from whisperx_engine.settings import WhisperXSettings
 from whisperx_engine.torch_models import TorchModels, device, give_memory_back
@@ -64,10 +64,10 @@ class Diarization:
             yield pipeline
 
 
-def speaker_turns(pipeline: Any, recording: Recording, speakers: Speakers, go_on: Callable[[], None]) -> "pd.DataFrame":
+def speaker_turns(pipeline: Any, recording: Recording, speakers: Speakers, reached: Reached) -> "pd.DataFrame":
     """The turns of a recording: a row each with `start` and `end` in seconds and `speaker`; they may overlap.
 
-    `go_on` is called after every few windows; what it raises ends the work.
+    `reached` is told the stage "speakers" after every few windows.
     """
     try:
         return pipeline(
@@ -75,7 +75,7 @@ def speaker_turns(pipeline: Any, recording: Recording, speakers: Speakers, go_on
             num_speakers=speakers.number,
             min_speakers=speakers.fewest,
             max_speakers=speakers.most,
-            progress_callback=lambda _: go_on(),
+            progress_callback=lambda percent: reached("speakers", percent / 100),
         )
     finally:
         give_memory_back()

@@ -11,7 +11,7 @@ from itertools import chain
 
 from whisper_api import cgroup
 from whisper_api.audio import Recording
-from whisper_api.engine import Download, Model, Options, Segment, Transcription
+from whisper_api.engine import Download, Model, Options, Reached, Segment, Stage, Transcription
 from whisper_faster.engine import FasterWhisperEngine
 from whisperx_engine.alignment import Alignment, aligned
 from whisperx_engine.diarization import Diarization, speaker_turns
@@ -67,16 +67,22 @@ class WhisperXEngine:
     def delete(self, model: str) -> None:
         self._whisper.delete(model)
 
-    def transcribe(self, recording: Recording, options: Options) -> Transcription:
+    def transcribe(self, recording: Recording, options: Options, reached: Reached) -> Transcription:
         # Speakers change between words, and a segment that cannot be aligned keeps the times that it has.
         words = options.word_timestamps or options.align or options.speakers is not None
-        whispered = self._whisper.transcribe(recording, replace(options, word_timestamps=words))
+        stages = _InOrder(reached, options.speakers is not None)
+        whispered = self._whisper.transcribe(recording, replace(options, word_timestamps=words), stages)
         transcription = Transcription(whispered.language, whispered.segments, whispered.timing)
-        transcription.segments = self._completed(recording, options, whispered, transcription)
+        transcription.segments = self._completed(recording, options, stages, whispered, transcription)
         return transcription
 
     def _completed(
-        self, recording: Recording, options: Options, whispered: Transcription, transcription: Transcription
+        self,
+        recording: Recording,
+        options: Options,
+        stages: "_InOrder",
+        whispered: Transcription,
+        transcription: Transcription,
     ) -> Generator[Segment, None, None]:
         """The segments with exact times and speakers. Says of `transcription` what becomes known on the way."""
         with ExitStack() as using:
@@ -94,16 +100,33 @@ class WhisperXEngine:
                 model = using.enter_context(self._alignment.model(whispered.language))
                 if model is not None:
                     transcription.timing = "aligned"
-                    found = using.enter_context(closing(aligned(found, recording, model, self._cores)))
+                    found = using.enter_context(closing(aligned(found, recording, model, self._cores, stages)))
             # Only now, for where nobody speaks there is nobody to be told apart.
             if options.speakers is not None:
                 set_threads(self._settings.cpu_threads or 1)
-                turns = speaker_turns(pipeline, recording, options.speakers, transcription.go_on)
+                turns = speaker_turns(pipeline, recording, options.speakers, stages)
+                stages.begin_text()
                 found = at_turns((part for segment in found for part in by_speaker(segment, turns)), turns)
             if transcription.timing == "aligned":
                 set_threads(1)
             for number, segment in enumerate(found):
                 yield replace(segment, id=number)
+
+
+class _InOrder:
+    """Tells the stages in their order: until it is known who speaks, text is sought only for whether anybody does."""
+
+    def __init__(self, reached: Reached, speakers_first: bool) -> None:
+        self._reached = reached
+        self._speakers_first = speakers_first
+
+    def begin_text(self) -> None:
+        self._speakers_first = False
+
+    def __call__(self, stage: Stage, share: float) -> None:
+        if stage == "text" and self._speakers_first:
+            stage, share = "speakers", 0.0
+        self._reached(stage, share)
 
 
 def _aligns(options: Options) -> bool:

@@ -13,7 +13,9 @@ from whisper_api.engine import (
     ModelNotFound,
     ModelProtected,
     Options,
+    Reached,
     Segment,
+    Stage,
     Transcription,
     Word,
 )
@@ -39,7 +41,10 @@ def segment(number: int, text: str, words: Sequence[Word] = ()) -> Segment:
 
 
 class ScriptedEngine:
-    """Gives `segments`, each when `go` is set, or raises `failure`; first works in vain when it `ponders`."""
+    """Gives `segments`, each when `go` is set, or raises `failure`; works in vain in the stage it `lingers_in`.
+
+    Requests do not linger where it `keeps_jobs_only`.
+    """
 
     default_model = MODEL
     languages = frozenset({"en", "fr"})
@@ -57,7 +62,8 @@ class ScriptedEngine:
         self.asked: list[Options] = []
         self.heard: list[float] = []
         self.given = 0
-        self.ponders = False
+        self.lingers_in: Stage | None = None
+        self.keeps_jobs_only = False
         self.shortened: Sequence[str] = ()
         self.downloads = [Download(0, 100), Download(100, 100)]
         self.in_memory = {MODEL}
@@ -100,21 +106,29 @@ class ScriptedEngine:
     def delete(self, model: str) -> None:
         raise ModelProtected(f"{model} is not yours")
 
-    def transcribe(self, recording: Recording, options: Options) -> Transcription:
+    def transcribe(self, recording: Recording, options: Options, reached: Reached) -> Transcription:
         self.asked.append(options)
         self.heard.append(recording.seconds)
-        transcription = Transcription(options.language or "en", self._thought_over(lambda: transcription))
+        transcription = Transcription(options.language or "en", self._stages(lambda: transcription, reached))
         return transcription
 
-    def _thought_over(self, under_way: Callable[[], Transcription]) -> Generator[Segment, None, None]:
-        transcription = under_way()
-        end = time.monotonic() + 10
-        while self.ponders:
+    def _stages(self, under_way: Callable[[], Transcription], reached: Reached) -> Generator[Segment, None, None]:
+        self.linger("speakers", reached)
+        under_way().shortened = self.shortened
+        for number, spoken in enumerate(self._speak()):
+            reached("text", number / len(self.segments))
+            self.linger("text", reached)
+            yield spoken
+        self.linger("alignment", reached)
+
+    def linger(self, stage: Stage, reached: Reached) -> None:
+        if self.keeps_jobs_only and threading.current_thread().name != "jobs":
+            return
+        end = time.monotonic() + 30
+        while self.lingers_in == stage:
             assert time.monotonic() < end, "nobody ended this"
-            transcription.go_on()
+            reached(stage, 0.5)
             time.sleep(0.01)
-        transcription.shortened = self.shortened
-        yield from self._speak()
 
     def _speak(self) -> Generator[Segment, None, None]:
         if self.failure is not None:

@@ -129,13 +129,29 @@ def hour(path: Path) -> Path:
 def test_what_is_not_wanted_any_more_ends(processes: DecoderProcesses, tmp_path: Path) -> None:
     server, before = server_of(processes), descriptors()
 
-    def go_on() -> None:
+    def unwanted(*_: object) -> None:
         raise KeyError("not wanted")
 
     with pytest.raises(KeyError):
-        audio.decode(hour(tmp_path / "a.wav"), 10_000, go_on=go_on)
+        audio.decode(hour(tmp_path / "a.wav"), 10_000, reached=unwanted)
     assert descriptors() == before
     assert eventually(lambda: len(children(server)) == 1)
+
+
+def test_it_tells_how_much_of_the_file_was_read(tmp_path: Path) -> None:
+    path = hour(tmp_path / "a.wav")
+    with path.open("r+b") as file:
+        file.seek(44)
+        file.write(os.urandom(192_000))  # without any sound another track is tried
+    told: list[tuple[str, float]] = []
+    with audio.decode(path, 10_000, reached=lambda *reached: told.append(reached)) as recording:
+        assert recording.seconds == 3600
+    shares = [share for _, share in told]
+    assert {stage for stage, _ in told} == {"decoding"}
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert 0.95 < shares[-1] <= 1
+    assert len(shares) > 100
 
 
 def test_a_process_that_dies_is_an_error_of_its_file_alone(
@@ -143,7 +159,7 @@ def test_a_process_that_dies_is_an_error_of_its_file_alone(
 ) -> None:
     server, before = server_of(processes), descriptors()
 
-    def kill() -> None:
+    def kill(*_: object) -> None:
         killed = children(server)
         for child in killed:
             os.kill(child, signal.SIGKILL)
@@ -152,7 +168,7 @@ def test_a_process_that_dies_is_an_error_of_its_file_alone(
             time.sleep(0.01)
 
     with pytest.raises(UndecodableAudio, match="Convert"):
-        audio.decode(hour(tmp_path / "hour.wav"), 10_000, go_on=kill)
+        audio.decode(hour(tmp_path / "hour.wav"), 10_000, reached=kill)
     assert descriptors() == before
     with audio.decode(speech_like, 100) as recording:
         assert recording.seconds == 10

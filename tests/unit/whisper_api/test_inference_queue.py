@@ -127,7 +127,7 @@ def test_a_client_that_leaves_stops_the_engine_at_the_next_segment(
 
 
 def test_a_client_that_leaves_ends_work_without_segments(http: httpx.Client, engine: ScriptedEngine) -> None:
-    engine.ponders = True
+    engine.lingers_in = "speakers"
     connection = _leaving(http)
     assert eventually(lambda: len(engine.asked) == 1)
     connection.close()

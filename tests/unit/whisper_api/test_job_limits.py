@@ -142,7 +142,7 @@ def test_nothing_is_left_of_a_job_that_was_forgotten_while_it_ran(store: JobStor
             store.cancel(job_id)
     assert store.is_cancelled(job_id)
     store.keep(job_id)
-    store.advance(job_id, 0.5)
+    store.advance(job_id, "text", 0.5)
     store.complete(job_id, TRANSCRIPT)
     store.leave(job_id)
     if times == 1:

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.whisper_api.conftest import eventually, serving
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_api.sound import FILE
-from whisper_api import job_store, job_worker
+from whisper_api import job_store
 from whisper_api.engine import Options, UndecodableAudio
 from whisper_api.errors import Error
 from whisper_api.job_store import JobStore, Order
@@ -106,12 +106,12 @@ def test_cancelling(http: httpx.Client, engine: ScriptedEngine, settings: Settin
 
 
 def test_cancelling_work_without_segments(http: httpx.Client, engine: ScriptedEngine) -> None:
-    engine.ponders = True
+    engine.lingers_in = "speakers"
     job_id = submit(http)["id"]
     assert eventually(lambda: len(engine.asked) == 1)
     assert http.delete(f"/jobs/{job_id}").json()["status"] == "cancelled"
     assert eventually(lambda: http.get("/busy").json()["busy"] == 0)
-    engine.ponders = False
+    engine.lingers_in = None
     assert finished(http, submit(http)["id"])["status"] == "completed"
 
 
@@ -319,17 +319,6 @@ def test_a_job_that_found_no_room_leaves_nothing(
     answer = http.post(URL, files=FILE, headers=ASYNC)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_space")
     assert list((settings.data_folder / "jobs").iterdir()) == []
-
-
-def test_progress_is_told_at_most_once_a_second(engine: ScriptedEngine) -> None:
-    told: list[float] = []
-    heard = job_worker._reporting(told.append)
-    for segment in engine.segments:
-        heard(segment, 2.0)
-    assert told == []
-    time.sleep(1.05)
-    heard(engine.segments[1], 4.0)
-    assert told == [0.5]
 
 
 def test_jobs_are_logged_without_their_text(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:

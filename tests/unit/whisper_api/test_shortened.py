@@ -48,10 +48,10 @@ def test_a_stream_whose_headers_went_out_first(
     http: httpx.Client, shortening: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "_FIRST_SECONDS", 0.1)
-    shortening.ponders = True
+    shortening.lingers_in = "speakers"
     with http.stream("POST", URL, files=FILE, data={"stream": "true"}) as answer:
         assert HEADER not in answer.headers
-        shortening.ponders = False
+        shortening.lingers_in = None
         events = [json.loads(line.removeprefix("data: ")) for line in answer.iter_lines() if line.startswith("data: ")]
     assert events[-1]["shortened"] == ["prompt", "hotwords"]
 

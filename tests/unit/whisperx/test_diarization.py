@@ -23,12 +23,16 @@ def test_a_client_that_left_ends_diarization_at_the_next_step() -> None:
             steps.append(percent)
             progress_callback(percent)
 
-    def go_on() -> None:
+    told: list[tuple[str, float]] = []
+
+    def reached(stage: str, share: float) -> None:
+        told.append((stage, share))
         if len(steps) == 2:
             raise Left
 
     with Recording() as recording:
         recording.append(np.zeros(16_000, dtype=np.int16))
         with pytest.raises(Left):
-            speaker_turns(pipeline, recording, Speakers(), go_on)
+            speaker_turns(pipeline, recording, Speakers(), reached)
     assert steps == [10.0, 20.0]
+    assert told == [("speakers", 0.1), ("speakers", 0.2)]

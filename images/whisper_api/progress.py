@@ -1,0 +1,36 @@
+"""How far a job is, as one number for all of its stages."""
+
+from collections.abc import Mapping
+
+from whisper_api.engine import Options, Stage
+
+# What part of the time each stage takes, in the order of the stages. Measured with base in int8 on two cores: decoding
+# takes a hundredth, telling speakers apart as long as all the rest. Aligning goes along with the text.
+_WEIGHTS: Mapping[Stage, float] = {"decoding": 1, "speakers": 50, "text": 46, "alignment": 3}
+_ORDER: tuple[Stage, ...] = tuple(_WEIGHTS)
+
+
+class Progress:
+    """The stage that one attempt at a job has reached, and the share of the whole work that is done, from 0 to 1.
+
+    Neither goes back.
+    """
+
+    def __init__(self, options: Options) -> None:
+        not_asked_for: set[Stage] = set()
+        if options.speakers is None:
+            not_asked_for.add("speakers")
+        if not options.align or options.task == "translate":
+            not_asked_for.add("alignment")
+        weights = {stage: 0 if stage in not_asked_for else weight for stage, weight in _WEIGHTS.items()}
+        self._parts = {stage: weight / sum(weights.values()) for stage, weight in weights.items()}
+        self.stage: Stage = "decoding"
+        self.share = 0.0
+
+    def reach(self, stage: Stage, share: float) -> None:
+        """Takes in what `Reached` tells."""
+        if _ORDER.index(stage) < _ORDER.index(self.stage):
+            return
+        self.stage = stage
+        before = sum(self._parts[earlier] for earlier in _ORDER[: _ORDER.index(stage)])
+        self.share = max(self.share, min(1.0, before + self._parts[stage] * share))
