@@ -129,9 +129,9 @@ def _decoded(
         under_way.append((batch, encoded, _begun(model, encoded, len(batch), tokenizer, prompt)))
         if len(under_way) > model.workers:
             batch, encoded, results = under_way.popleft()
-            yield batch, encoded, _texts(results, tokenizer)
+            yield batch, encoded, _texts(model, results, tokenizer)
     for batch, encoded, results in under_way:
-        yield batch, encoded, _texts(results, tokenizer)
+        yield batch, encoded, _texts(model, results, tokenizer)
 
 
 def _begun(
@@ -150,9 +150,10 @@ def _begun(
     return begun
 
 
-def _texts(results: _Results, tokenizer: Tokenizer) -> list[_Text]:
+def _texts(model: ShortWindowModel, results: _Results, tokenizer: Tokenizer) -> list[_Text]:
     texts = []
-    for result in (under_way.result() for under_way in results):
+    for under_way in results:
+        result = model.interruptible.wait_for(under_way.result)
         tokens = result.sequences_ids[0]
         # A score is the mean over the tokens without the one that ends the text.
         log_probability = result.scores[0] * len(tokens) / (len(tokens) + 1)

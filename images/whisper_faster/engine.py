@@ -98,25 +98,22 @@ class FasterWhisperEngine:
         """
         number = 0
         context: list[int] = []
-        with self._loaded.use(options.model) as model:
+        heard = _Heard(reached, recording.seconds)
+        with self._loaded.use(options.model) as model, model.interruptible.asking(heard.ask):
             _refuse_what_it_cannot(model, options)
             hints = model.fitted_hints(options.prompt, options.hotwords)
             transcription().shortened = hints.shortened
             for stretch in recording.stretches():
-
-                def heard(seconds: float, before: float = stretch.start) -> None:
-                    reached("text", min(1.0, (before + seconds) / recording.seconds))
-
-                heard(0.0)
+                heard.begin(stretch.start)
                 if (size := self._batch_size(stretch, options)) > 1:
-                    language, found = _transcribe_batch(model, stretch, options, hints, size, heard)
+                    language, found = _transcribe_batch(model, stretch, options, hints, size, heard.until)
                 else:
                     language, found = _transcribe(model, stretch, options, hints, context)
                 if language is not None:
                     transcription().language = language
                     options = replace(options, language=language)
                 for segment in found:
-                    heard(segment.end)
+                    heard.until(segment.end)
                     context = [*context, *segment.tokens][-_CONTEXT_TOKENS:]
                     yield _segment(number, stretch.start, segment)
                     number += 1
@@ -128,6 +125,28 @@ class FasterWhisperEngine:
         if options.batch_size is None:
             return self._loaded.batch_size(options.model) if stretch.seconds > _ONE_WINDOW_SECONDS else 1
         return options.batch_size
+
+
+class _Heard:
+    """Tells the share of a recording whose text is written."""
+
+    def __init__(self, reached: Reached, seconds: float) -> None:
+        self._reached = reached
+        self._seconds = seconds
+        self._start = self._share = 0.0
+
+    def begin(self, start: float) -> None:
+        """A stretch begins, so many seconds after the recording."""
+        self._start = start
+        self.until(0.0)
+
+    def until(self, end: float) -> None:
+        """There is text to a moment of the stretch, in seconds."""
+        self._share = max(self._share, min(1.0, (self._start + end) / self._seconds))
+        self.ask()
+
+    def ask(self) -> None:
+        self._reached("text", self._share)
 
 
 def _refuse_what_it_cannot(model: ShortWindowModel, options: Options) -> None:

@@ -10,6 +10,7 @@ the network.
 
 import mmap
 import struct
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,12 @@ def load(model: Path, threads: int) -> Encode | None:
         "ENABLE_CPU_PINNING": False,
     }
     request = core.compile_model(_network(encoder_arrays(model)), "CPU", properties).create_infer_request()
+    # A thread may have given up waiting for the last window; OpenVINO refuses a second one until that is encoded.
+    lock = threading.Lock()
 
     def encode(features: Features) -> ctranslate2.StorageView:
-        return ctranslate2.StorageView.from_array(request.infer({0: features}, share_inputs=True)[0])
+        with lock:
+            return ctranslate2.StorageView.from_array(request.infer({0: features}, share_inputs=True)[0])
 
     return encode
 

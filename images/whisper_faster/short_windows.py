@@ -6,6 +6,7 @@ that is implausible is decoded again in the whole window.
 """
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from whisper_faster import hints
 from whisper_faster.hints import Hints
+from whisper_faster.interruptible import Interruptible, InterruptibleModel
 
 Features = NDArray[np.float32]
 
@@ -71,38 +73,51 @@ class _Window:
         return _frames(self.whole) / FRAMES_PER_SECOND
 
 
+class _Memory(threading.local):
+    """What a thread's own work needs. A job waits in the middle of it while a request uses the same model."""
+
+    window: _Window | None = None
+    whole = False
+
+
 class ShortWindowModel(WhisperModel):
     """faster-whisper's model with short windows; `encoder` is another runtime's in place of CTranslate2's.
 
-    As its methods remember what was encoded last, one thread may use it at a time.
+    Several threads may use it by turns.
     """
 
     shortens = True
     encoder: Encode | None = None
     # Windows that are decoded side by side.
     workers = 1
-    _window: _Window | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._memory = _Memory()
+        self.interruptible = Interruptible()
+        self.model = InterruptibleModel(self.model, self.interruptible)
 
     @contextmanager
     def whole_windows(self) -> Iterator[None]:
         """Windows of 30 s until the context is left."""
-        shortened, self.shortens = self.shortens, False
+        self._memory.whole = True
         try:
             yield
         finally:
-            self.shortens = shortened
+            self._memory.whole = False
 
     def encode(self, features: Features) -> StorageView:
         """What the decoder reads of a spectrogram; the same again for what was encoded last."""
         whole = features if features.ndim == 3 else features[np.newaxis]
         part = self._shortened(whole)
-        if self._window is None or not np.array_equal(part, self._window.part):
-            self._window = _Window(whole, part, self._encoded(part))
-        return self._window.output
+        window = self._memory.window
+        if window is None or not np.array_equal(part, window.part):
+            window = self._memory.window = _Window(whole, part, self._encoded(part))
+        return window.output
 
     def forget(self) -> None:
         """Let go of what was encoded last."""
-        self._window = None
+        self._memory.window = None
 
     def detect_language(  # type: ignore[override]  # with fewer names for the same options
         self, audio: Features | None = None, features: Features | None = None, **options: Any
@@ -183,7 +198,7 @@ class ShortWindowModel(WhisperModel):
         self, encoder_output: StorageView, prompt: list[int], tokenizer: Tokenizer, options: TranscriptionOptions
     ) -> Decoded:
         """A window's text, decoded again in the whole window where it is implausible."""
-        window = self._window
+        window = self._memory.window
         if window is None or window.output is not encoder_output or window.part is window.whole:
             return super().generate_with_fallback(encoder_output, prompt, tokenizer, options)
         first = replace(options, temperatures=options.temperatures[:1])
@@ -195,14 +210,15 @@ class ShortWindowModel(WhisperModel):
         return super().generate_with_fallback(self._encoded(window.whole), prompt, tokenizer, options)
 
     def _shortened(self, whole: Features) -> Features:
-        if not self.shortens:
+        if not self.shortens or self._memory.whole:
             return whole
         needed = max(_frames(whole) + _PADDING_SECONDS * FRAMES_PER_SECOND, _SHORTEST_SECONDS * FRAMES_PER_SECOND)
         needed = -(-needed // _STEP_FRAMES) * _STEP_FRAMES
         return whole if needed >= whole.shape[-1] else np.ascontiguousarray(whole[..., :needed])
 
     def _encoded(self, features: Features) -> StorageView:
-        return self.encoder(features) if self.encoder is not None else super().encode(features)
+        encode = self.encoder or super().encode
+        return self.interruptible.wait_for(lambda: encode(features))
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+import threading
 import time
 import wave
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from tests.api.accuracy import word_error_rate
 from whisper_api import audio, inference
 from whisper_api.engine import ModelInUse, ModelUnavailable, Options, Stage, Transcript, UnsupportedOption
 from whisper_api.settings import Settings
+from whisper_faster import interruptible
 from whisper_faster.engine import FasterWhisperEngine
 
 BASE = "Systran/faster-whisper-base"
@@ -167,9 +169,34 @@ def test_progress_follows_the_text(engine: FasterWhisperEngine, speech: list[dic
         for segment in transcription.segments:
             assert told[-1][1] >= segment.end / sound.seconds, "it is told before the segment is given"
     shares = [share for stage, share in told if stage == "text"]
+    assert shares == sorted(shares)
     assert len(shares) == len(told) >= 3
     assert shares[0] == 0
     assert 0.9 < max(shares) <= 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_request_in_the_middle_of_a_job_changes_nothing(
+    engine: FasterWhisperEngine, speech: list[dict[str, Any]], batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job lets requests go first wherever it is: while a window is encoded, or decoded again in a whole one."""
+    long, short = (recording(speech, name)["path"] for name in ("two_cities.wav", "0870.wav"))
+    options = Options(model=BASE, language="en", batch_size=batch_size)
+    alone = [inference.transcribe(engine, path, options, 1000, lambda *_: None).text for path in (long, short)]
+    answers: list[str] = []
+
+    def reached(*_: object) -> None:
+        request = threading.Thread(
+            target=lambda: answers.append(inference.transcribe(engine, short, options, 1000, lambda *_: None).text)
+        )
+        if len(answers) < 12:
+            request.start()
+            request.join()
+
+    monkeypatch.setattr(interruptible, "_ASK_SECONDS", 0.02)
+    with_requests = inference.transcribe(engine, long, options, 1000, reached).text
+    assert len(answers) == 12
+    assert [with_requests, *answers] == [alone[0], *[alone[1]] * 12]
 
 
 def test_a_model_at_work_is_not_unloaded(engine: FasterWhisperEngine, speech: list[dict[str, Any]]) -> None:

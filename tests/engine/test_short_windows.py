@@ -1,9 +1,11 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from ctranslate2 import StorageView
+from faster_whisper.audio import pad_or_trim
 
 from whisper_api import audio
 from whisper_faster.short_windows import Features, ShortWindowModel
@@ -69,3 +71,18 @@ def test_whole_windows(model: ShortWindowModel, samples: Features, encoded: list
 def test_nothing_to_hear(model: ShortWindowModel, encoded: list[int]) -> None:
     model.encode(np.zeros((80, 3000), dtype=np.float32))
     assert encoded == [1000]
+
+
+def test_a_thread_s_windows_are_its_own(model: ShortWindowModel, samples: Features, encoded: list[int]) -> None:
+    """A job waits in the middle of a window while a request uses the model, which then lets go of its own."""
+    mine, others = (pad_or_trim(model.feature_extractor(sound)) for sound in (samples, samples[::-1]))
+
+    def request() -> None:
+        model.encode(others)
+        model.forget()
+
+    with ThreadPoolExecutor(1) as pool, model.whole_windows():
+        before = model.encode(mine)
+        pool.submit(request).result()
+        assert encoded[1] < encoded[0] == 3000, "the request's window is short"
+        assert model.encode(mine) is before, "nothing is encoded twice"
