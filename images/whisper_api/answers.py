@@ -14,7 +14,7 @@ from whisper_api.disconnects import while_connected
 from whisper_api.engine import Engine, Options, Reached, Segment, Transcript, Transcription
 from whisper_api.errors import described
 from whisper_api.inference_queue import InferenceQueue
-from whisper_api.job_store import Job, Order
+from whisper_api.job_records import Job, Order
 from whisper_api.metrics import Metrics
 from whisper_api.request_log import entry_of
 from whisper_api.settings import Settings
@@ -102,7 +102,13 @@ async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async
     def work(reached: Reached, heard: Callable[[Segment], None] = lambda _: None) -> Transcript:
         with upload:
             return inference.transcribe(
-                engine, upload.path, options, settings.audio_limit, reached, heard, begun=under_way.append
+                engine,
+                upload.path,
+                options,
+                settings.audio_limit,
+                reached,
+                heard,
+                begun=lambda transcription, _: under_way.append(transcription),
             )
 
     if prefer_async:

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 _MOUNT = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
+_MACHINE = Path("/proc/meminfo")
 
 
 def cpu_threads(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> int:
@@ -22,6 +23,35 @@ def memory_bytes(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> int:
     folders = _folders(mount, membership, "memory")
     limits = [limit for folder in folders if (limit := _memory_limit(folder)) is not None]
     return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *limits])
+
+
+def memory_share(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP, machine: Path = _MACHINE) -> float:
+    """Share of the memory limit that programs hold, without the files that the kernel keeps in memory and may drop.
+
+    Of several limits that which is nearest; of the machine's memory where there is none.
+    """
+    shares = [
+        held / limit
+        for folder in _folders(mount, membership, "memory")
+        if (limit := _memory_limit(folder)) is not None and (held := _held(folder)) is not None
+    ]
+    return max(shares, default=0.0) or _machine_share(machine)
+
+
+def _held(folder: Path) -> int | None:
+    """Bytes that the programs of a group hold: memory.stat (cgroups-v2: `anon`, `shmem`; v1: `total_rss`)."""
+    try:
+        lines = (folder / "memory.stat").read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    stat = {name: int(value) for name, value in (line.split() for line in lines)}
+    return stat["total_rss"] if "total_rss" in stat else stat["anon"] + stat.get("shmem", 0)
+
+
+def _machine_share(machine: Path) -> float:
+    sizes = dict(line.split(":") for line in machine.read_text().splitlines())
+    total, available = (int(sizes[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
+    return 1 - available / total
 
 
 def _folders(mount: Path, membership: Path, controller: str) -> list[Path]:

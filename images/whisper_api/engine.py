@@ -202,6 +202,9 @@ class Engine(Protocol):
     def unload(self, model: str) -> bool:
         """Frees a model's memory; whether it was in memory. Raises ModelInUse."""
 
+    def unload_unused(self) -> None:
+        """Frees the memory of all models that nobody uses."""
+
     def delete(self, model: str) -> None:
         """Deletes a model's files. Raises ModelNotFound, ModelInUse, ModelProtected."""
 

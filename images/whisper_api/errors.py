@@ -4,6 +4,7 @@ Source: the `Error` and `ErrorResponse` schemas of OpenAI's API specification.
 """
 
 import errno
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -81,6 +82,8 @@ def internal_error(request_id: str) -> ApiError:
 
 
 def is_full_disk(error: Exception) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -178,8 +181,9 @@ def add_handlers(app: FastAPI) -> None:
     async def engine_error(_: Request, error: engine.EngineError) -> Response:
         return error_response(from_engine(error))
 
+    @app.exception_handler(sqlite3.Error)
     @app.exception_handler(OSError)
-    async def system_error(_: Request, error: OSError) -> Response:
+    async def system_error(_: Request, error: Exception) -> Response:
         if not is_full_disk(error):
             raise error
         return error_response(no_space())

@@ -18,18 +18,18 @@ def transcribe(
     reached: Reached,
     heard: Callable[[Segment], None] = lambda _: None,
     turn: Callable[[], AbstractContextManager[object]] = nullcontext,
-    begun: Callable[[Transcription], object] = lambda _: None,
+    begun: Callable[[Transcription, float], object] = lambda *_: None,
 ) -> Transcript:
     """The transcript of a file.
 
     `reached` is told the stages; what it raises ends the work. `heard` is told each segment. `turn` is entered while
-    the engine works, which decoding does not need. `begun` is told the transcription when it is under way. Raises what
-    `audio.decode` and `Engine.transcribe` raise.
+    the engine works, which decoding does not need. `begun` is told the transcription when it is under way, and the
+    recording's length in seconds. Raises what `audio.decode` and `Engine.transcribe` raise.
     """
     start = time.monotonic()
     with audio.decode(path, max_seconds, options.track, reached) as recording, turn():
         transcription = engine.transcribe(recording, options, reached)
-        begun(transcription)
+        begun(transcription, recording.seconds)
         segments: list[Segment] = []
         with closing(transcription.segments):
             for segment in transcription.segments:

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from whisper_api.errors import described
 from whisper_api.formats import say_what_was_shortened
-from whisper_api.job_store import Job, JobStore, Order
+from whisper_api.job_records import Job, Order
+from whisper_api.job_store import JobStore
 
 router = APIRouter(tags=["Jobs"])
 

@@ -13,7 +13,8 @@ _ORDER: tuple[Stage, ...] = tuple(_WEIGHTS)
 class Progress:
     """The stage that one attempt at a job has reached, and the share of the whole work that is done, from 0 to 1.
 
-    Neither goes back.
+    Neither goes back, nor does `position`, which is how far the stage is in the recording, in seconds; 0 until the
+    length of the recording is known.
     """
 
     def __init__(self, options: Options) -> None:
@@ -26,11 +27,15 @@ class Progress:
         self._parts = {stage: weight / sum(weights.values()) for stage, weight in weights.items()}
         self.stage: Stage = "decoding"
         self.share = 0.0
+        self.position = 0.0
+        self.seconds = 0.0
 
     def reach(self, stage: Stage, share: float) -> None:
         """Takes in what `Reached` tells."""
         if _ORDER.index(stage) < _ORDER.index(self.stage):
             return
-        self.stage = stage
+        if stage != self.stage:
+            self.stage, self.position = stage, 0.0
+        self.position = max(self.position, share * self.seconds)
         before = sum(self._parts[earlier] for earlier in _ORDER[: _ORDER.index(stage)])
         self.share = max(self.share, min(1.0, before + self._parts[stage] * share))

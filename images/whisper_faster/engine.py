@@ -75,6 +75,9 @@ class FasterWhisperEngine:
     def unload(self, model: str) -> bool:
         return self._loaded.unload(model)
 
+    def unload_unused(self) -> None:
+        self._loaded.unload_unused()
+
     def delete(self, model: str) -> None:
         self._cache.delete(model)
 

@@ -108,6 +108,11 @@ class LoadedModels:
             self._drop(name)
             return True
 
+    def unload_unused(self) -> None:
+        with self._lock:
+            for name in [name for name, loaded in self._models.items() if not loaded.users]:
+                self._drop(name)
+
     def _load(self, name: str) -> _Loaded:
         folder = self._folder(name)
         needed = int((folder / "model.bin").stat().st_size * _GROWTH.get(self._settings.compute_type, 1.0))

@@ -63,6 +63,9 @@ class Alignment:
     def loaded(self) -> Collection[str]:
         return self._models.names()
 
+    def unload_unused(self) -> None:
+        self._models.unload_unused()
+
     @contextmanager
     def model(self, language: str) -> Iterator[AlignModel | None]:
         """The model of a language, fetched and loaded if it has to be; None where none can be had."""

@@ -38,6 +38,9 @@ class Diarization:
     def loaded(self) -> Collection[str]:
         return self._models.names()
 
+    def unload_unused(self) -> None:
+        self._models.unload_unused()
+
     @contextmanager
     def pipeline(self) -> Iterator[Any]:
         """A `whisperx.diarize.DiarizationPipeline`. Raises DiarizationUnavailable."""

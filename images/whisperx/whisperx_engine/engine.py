@@ -64,6 +64,11 @@ class WhisperXEngine:
     def unload(self, model: str) -> bool:
         return self._whisper.unload(model)
 
+    def unload_unused(self) -> None:
+        self._whisper.unload_unused()
+        self._alignment.unload_unused()
+        self.diarization.unload_unused()
+
     def delete(self, model: str) -> None:
         self._whisper.delete(model)
 

@@ -55,6 +55,12 @@ class TorchModels:
                 loaded.users -= 1
                 loaded.used = time.monotonic()
 
+    def unload_unused(self) -> None:
+        with self._lock:
+            for name in [name for name, loaded in self._models.items() if not loaded.users]:
+                del self._models[name]
+            give_memory_back()
+
     def _look_again(self, name: str, seconds: float) -> None:
         if seconds < 0:
             return
@@ -64,6 +70,8 @@ class TorchModels:
 
     def _forget_unused(self, name: str) -> None:
         with self._lock:
+            if name not in self._models:
+                return
             loaded = self._models[name]
             left = self._ttl if loaded.users else loaded.used + self._ttl - time.monotonic()
             if left > 0:

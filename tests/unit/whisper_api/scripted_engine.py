@@ -61,6 +61,7 @@ class ScriptedEngine:
         self.go.set()
         self.asked: list[Options] = []
         self.heard: list[float] = []
+        self.order: list[str] = []
         self.given = 0
         self.lingers_in: Stage | None = None
         self.keeps_jobs_only = False
@@ -103,11 +104,15 @@ class ScriptedEngine:
         self.in_memory.discard(model)
         return unloaded
 
+    def unload_unused(self) -> None:
+        self.in_memory.clear()
+
     def delete(self, model: str) -> None:
         raise ModelProtected(f"{model} is not yours")
 
     def transcribe(self, recording: Recording, options: Options, reached: Reached) -> Transcription:
         self.asked.append(options)
+        self.order.append("jobs" if threading.current_thread().name == "jobs" else "request")
         self.heard.append(recording.seconds)
         transcription = Transcription(options.language or "en", self._stages(lambda: transcription, reached))
         return transcription

@@ -74,3 +74,36 @@ def test_without_a_limit_memory_is_the_machine_s(tmp_path: Path) -> None:
     assert 2**28 < memory(tmp_path, "0::/\n") < 2**45
     group(tmp_path / "mount", {"memory.max": str(2**60)})
     assert memory(tmp_path, "0::/\n") < 2**45
+
+
+def memory_share(tmp_path: Path, membership: str) -> float:
+    (tmp_path / "membership").write_text(membership)
+    (tmp_path / "meminfo").write_text("MemTotal:  1000 kB\nMemFree:  100 kB\nMemAvailable:  250 kB\n")
+    return cgroup.memory_share(tmp_path / "mount", tmp_path / "membership", tmp_path / "meminfo")
+
+
+def test_memory_that_is_held_v2(tmp_path: Path) -> None:
+    """Files that the kernel keeps in memory are not."""
+    group(tmp_path / "mount", {"memory.max": "2000", "memory.stat": "anon 1500\nfile 450\nshmem 100\nslab 9"})
+    assert memory_share(tmp_path, "0::/\n") == 0.8
+
+
+def test_memory_that_is_held_v1(tmp_path: Path) -> None:
+    files = {"memory.limit_in_bytes": "2000", "memory.stat": "cache 450\nrss 1\ntotal_rss 1500"}
+    group(tmp_path / "mount/memory/docker/abc", files)
+    assert memory_share(tmp_path, "4:memory:/docker/abc\n") == 0.75
+
+
+def test_memory_of_the_nearest_of_several_limits(tmp_path: Path) -> None:
+    group(tmp_path / "mount/slice", {"memory.max": "4000", "memory.stat": "anon 3600"})
+    group(tmp_path / "mount/slice/unit", {"memory.max": "2000", "memory.stat": "anon 1000"})
+    assert memory_share(tmp_path, "0::/slice/unit\n") == 0.9
+
+
+def test_memory_of_the_machine_where_there_is_no_limit(tmp_path: Path) -> None:
+    group(tmp_path / "mount", {"memory.max": "max", "memory.stat": "anon 3600"})
+    assert memory_share(tmp_path, "0::/\n") == 0.75
+
+
+def test_memory_of_this_process() -> None:
+    assert 0 < cgroup.memory_share() < 1

@@ -14,7 +14,8 @@ from tests.unit.whisper_api.sound import FILE
 from whisper_api import job_store
 from whisper_api.engine import Options, UndecodableAudio
 from whisper_api.errors import Error
-from whisper_api.job_store import JobStore, Order
+from whisper_api.job_records import Order
+from whisper_api.job_store import JobStore
 from whisper_api.settings import Settings
 
 URL = "/v1/audio/transcriptions"
@@ -247,13 +248,13 @@ def test_results_are_kept_for_their_time(store: JobStore, tmp_path: Path, monkey
 def test_a_recording_that_cannot_be_deleted_keeps_its_job(
     http: httpx.Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "/data/secret")
 
     job_id = submit(http)["id"]
     finished(http, job_id)
     with monkeypatch.context() as broken:
-        broken.setattr(shutil, "rmtree", refuse)
+        broken.setattr(Path, "unlink", refuse)
         answer = http.delete(f"/jobs/{job_id}")
         assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
         assert "secret" not in answer.text
@@ -270,20 +271,20 @@ def test_one_recording_that_cannot_be_deleted_holds_no_other_job_up(
     for job_id in ended:
         store.fail(job_id, Error(message="no", type="server_error", param=None, code=None))
     stuck = ended[1]
-    rmtree = shutil.rmtree
+    unlink = Path.unlink
 
-    def refuse_one(path: Path) -> None:
-        if path.name == stuck:
+    def refuse_one(path: Path, missing_ok: bool = False) -> None:
+        if path.parent.name == stuck:
             raise PermissionError(13, "Permission denied")
-        rmtree(path)
+        unlink(path, missing_ok)
 
-    monkeypatch.setattr(shutil, "rmtree", refuse_one)
+    monkeypatch.setattr(Path, "unlink", refuse_one)
     monkeypatch.setattr(logging.getLogger("whisper_api"), "propagate", True)
     later = time.time() + 61
     monkeypatch.setattr(time, "time", lambda: later)
     store.tend()
     assert [job.id for job in store.all()] == [stuck]
-    assert f"The recording of job {stuck} cannot be deleted" in caplog.text
+    assert f"Job {stuck} cannot be tended" in caplog.text
 
 
 def test_clients_see_their_own_jobs(http: httpx.Client) -> None:

@@ -59,7 +59,7 @@ def test_a_job_tells_its_progress_at_most_once_a_second(monkeypatch: pytest.Monk
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     told: list[tuple[Stage, float]] = []
-    report = _Report(Options(model="m"), lambda *reached: told.append(reached))
+    report = _Report(Options(model="m"), lambda progress: told.append((progress.stage, progress.share)))
     report("decoding", 0.5)
     assert told == []
     report("text", 0.0)

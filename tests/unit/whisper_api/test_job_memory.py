@@ -1,0 +1,118 @@
+"""Jobs for which there is too little memory.
+
+Nothing says afterwards what the kernel killed a server for, but how much memory it had in use before.
+"""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.unit.whisper_api.conftest import eventually
+from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
+from tests.unit.whisper_api.sound import FILE
+from tests.unit.whisper_api.test_job_limits import later, opened, store
+from tests.unit.whisper_api.test_jobs import add, job, submit, taken
+from whisper_api import cgroup
+from whisper_api.engine import Options
+from whisper_api.errors import Error
+from whisper_api.job_store import JobStore
+from whisper_api.progress import Progress
+from whisper_api.settings import Settings
+
+URL = "/v1/audio/transcriptions"
+
+__all__ = ["later", "store"]
+
+
+def failure(store: JobStore, job_id: str) -> Error:
+    failed = store.get(job_id)
+    assert failed.status == "failed"
+    assert failed.error is not None
+    return failed.error
+
+
+def attempt(store: JobStore, later: Callable[[], None], memory: float, minutes: float) -> bool:
+    """Whether an attempt was to have the memory for itself that came so far, and ended without a word."""
+    (job_id,) = taken(store)
+    alone = store.start(job_id)
+    progress = Progress(Options(model=MODEL))
+    progress.seconds = 3840
+    progress.reach("text", minutes / 64)
+    store.note_memory(job_id, memory)
+    store.advance(job_id, progress)
+    later()
+    store.tend()
+    return alone
+
+
+def test_the_next_attempt_is_alone(store: JobStore, tmp_path: Path, later: Callable[[], None]) -> None:
+    add(store, tmp_path)
+    assert not attempt(store, later, memory=0.97, minutes=10)
+    assert attempt(store, later, memory=0.4, minutes=10)
+    assert attempt(store, later, memory=0.4, minutes=10)
+
+
+def test_one_that_had_room_is_not(store: JobStore, tmp_path: Path, later: Callable[[], None]) -> None:
+    """The machine was switched off, or somebody killed the container."""
+    job_id = add(store, tmp_path)
+    assert [attempt(store, later, memory=0.3, minutes=10) for _ in range(3)] == [False] * 3
+    assert failure(store, job_id).code == "too_many_attempts"
+
+
+def test_the_last_attempt_says_what_would_fit(store: JobStore, tmp_path: Path, later: Callable[[], None]) -> None:
+    job_id = add(store, tmp_path)
+    for minutes in (10, 20, 38):
+        attempt(store, later, memory=0.97, minutes=minutes)
+    failed = failure(store, job_id)
+    assert (failed.code, failed.type, failed.param) == ("out_of_memory", "server_error", "file")
+    assert "less than 38 minutes" in failed.message
+    assert store.unfinished() == 0
+
+
+def test_what_would_fit_is_not_made_up(store: JobStore, tmp_path: Path, later: Callable[[], None]) -> None:
+    job_id = add(store, tmp_path)
+    for _ in range(3):
+        attempt(store, later, memory=0.97, minutes=0.5)
+    assert failure(store, job_id).code == "out_of_memory"
+    assert "minute" not in failure(store, job_id).message
+
+
+def test_a_job_alone_lets_no_request_in(
+    http: httpx.Client, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what it does not need is not in memory."""
+    start = JobStore.start
+    monkeypatch.setattr(JobStore, "start", lambda *arguments: start(*arguments) is not None)
+    engine.keeps_jobs_only = True
+    engine.lingers_in = "text"
+    engine.in_memory = {"other/model"}
+    job_id = submit(http)["id"]
+    assert eventually(lambda: job(http, job_id).get("stage") == "text")
+    assert engine.in_memory == set()
+    with ThreadPoolExecutor(1) as pool:
+        request = pool.submit(http.post, URL, files=FILE)
+        assert eventually(lambda: http.get("/busy").json()["requests"] == 1)
+        engine.lingers_in = None
+        assert request.result().status_code == 200
+    assert engine.given == 2 * len(engine.segments)
+    assert engine.order == ["jobs", "request"]
+
+
+def test_memory_is_noted_while_a_job_runs(
+    http: httpx.Client, engine: ScriptedEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroup, "memory_share", lambda: 0.93)
+    engine.lingers_in = "speakers"
+    job_id = submit(http)["id"]
+
+    def noted() -> float:
+        stored = opened(settings.data_folder).huey.get(f"job.{job_id}.record", peek=True)
+        memory: float = json.loads(stored)["memory"]
+        return memory
+
+    assert eventually(lambda: noted() == 0.93)
+    engine.lingers_in = None
