@@ -288,10 +288,11 @@ def _failure(record: Record) -> Error:
         )
         return Error(message=message, type="server_error", param="file", code="too_many_attempts")
     parts = "in parts"
-    if (minutes := int(record.position / 60)) > 0:
-        parts = f"in parts of less than {minutes} minutes, which is how far it came"
+    # Half of what it came to needs no more memory than that did, whatever is done with it afterwards.
+    if (minutes := int(record.position / 60)) >= 2:
+        parts = f"in parts of at most {minutes // 2} minutes: it came to minute {minutes}"
     message = (
         f"The server ran out of memory while it worked on this recording, {record.attempts} times in all. Send it "
-        f"{parts}, or ask the operator for more memory."
+        f"{parts}. Or ask the operator for more memory."
     )
     return Error(message=message, type="server_error", param="file", code="out_of_memory")

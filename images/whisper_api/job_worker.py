@@ -99,8 +99,6 @@ class JobWorker:
         if order is None:
             return
         try:
-            self._noted = 0.0
-            self._current = job_id
             self._attempt(job_id, order)
         except Exception as error:
             # The store itself, on a full disk for one. The job's lease ends, then it is tried again.
@@ -112,6 +110,7 @@ class JobWorker:
         entry = Entry(order.request_id, model=order.options.model)
         try:
             alone = self._jobs.start(job_id)
+            self._noted, self._current = 0.0, job_id
             transcript = self._transcribe(job_id, order, alone)
             self._jobs.complete(job_id, transcript)
             self._metrics.count_work(order.options.model, transcript.duration, transcript.engine_seconds)
@@ -122,18 +121,22 @@ class JobWorker:
         except _Cancelled:
             write_job(job_id, "cancelled", entry)
         except NoSpace as error:
-            self._jobs.postpone(job_id, error_object(from_engine(error)))
+            self._postpone(job_id, error_object(from_engine(error)))
         except EngineError as error:
             self._fail(job_id, entry, error_object(from_engine(error)))
         except Exception as error:
             if self._jobs.is_cancelled(job_id):  # its audio went away while it was opened
                 write_job(job_id, "cancelled", entry)
             elif is_full_disk(error):
-                self._jobs.postpone(job_id, error_object(no_space()))
+                self._postpone(job_id, error_object(no_space()))
             else:
                 self._fail(job_id, entry, error_object(internal_error(order.request_id)), error)
         finally:
             self._jobs.leave(job_id)
+
+    def _postpone(self, job_id: str, told: Error) -> None:
+        _logger.warning("Job %s found no disk space; it is tried again", job_id)
+        self._jobs.postpone(job_id, told)
 
     def _fail(self, job_id: str, entry: Entry, told: Error, failure: Exception | None = None) -> None:
         self._jobs.fail(job_id, told)

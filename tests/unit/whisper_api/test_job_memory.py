@@ -4,9 +4,11 @@ Nothing says afterwards what the kernel killed a server for, but how much memory
 """
 
 import json
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -69,14 +71,14 @@ def test_the_last_attempt_says_what_would_fit(store: JobStore, tmp_path: Path, l
         attempt(store, later, memory=0.97, minutes=minutes)
     failed = failure(store, job_id)
     assert (failed.code, failed.type, failed.param) == ("out_of_memory", "server_error", "file")
-    assert "less than 38 minutes" in failed.message
+    assert "at most 19 minutes: it came to minute 38" in failed.message, "half of it takes no more memory than that"
     assert store.unfinished() == 0
 
 
 def test_what_would_fit_is_not_made_up(store: JobStore, tmp_path: Path, later: Callable[[], None]) -> None:
     job_id = add(store, tmp_path)
     for _ in range(3):
-        attempt(store, later, memory=0.97, minutes=0.5)
+        attempt(store, later, memory=0.97, minutes=1.9)
     assert failure(store, job_id).code == "out_of_memory"
     assert "minute" not in failure(store, job_id).message
 
@@ -105,7 +107,15 @@ def test_a_job_alone_lets_no_request_in(
 def test_memory_is_noted_while_a_job_runs(
     http: httpx.Client, engine: ScriptedEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """From its beginning on: what was in use before is not the job's."""
     monkeypatch.setattr(cgroup, "memory_share", lambda: 0.93)
+    start = JobStore.start
+
+    def slowly(*arguments: Any) -> bool:
+        time.sleep(1.5)
+        return start(*arguments)
+
+    monkeypatch.setattr(JobStore, "start", slowly)
     engine.lingers_in = "speakers"
     job_id = submit(http)["id"]
 
@@ -114,5 +124,6 @@ def test_memory_is_noted_while_a_job_runs(
         memory: float = json.loads(stored)["memory"]
         return memory
 
+    assert eventually(lambda: job(http, job_id).get("stage") == "speakers")
     assert eventually(lambda: noted() == 0.93)
     engine.lingers_in = None
