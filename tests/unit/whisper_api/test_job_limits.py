@@ -15,8 +15,8 @@ from tests.unit.whisper_api.conftest import eventually, serving
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_api.sound import FILE
 from tests.unit.whisper_api.test_jobs import add, finished, job, order, submit, taken
-from whisper_api import job_store
-from whisper_api.engine import Options, Transcript
+from whisper_api import job_store, job_worker
+from whisper_api.engine import NoSpace, Options, Transcript
 from whisper_api.errors import ApiError
 from whisper_api.job_records import Order
 from whisper_api.job_store import JobStore
@@ -149,6 +149,24 @@ def test_a_full_disk_in_the_middle_of_giving_back_loses_no_job(
         store.tend()
         store.tend()
     assert taken(store) == [job_id], "once"
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), NoSpace("no space", param="file")])
+def test_a_disk_that_is_full_while_a_job_runs(
+    http: httpx.Client, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    """The job waits for some space, but not for ever."""
+    monkeypatch.setattr(job_store, "LEASE_SECONDS", 2)
+    monkeypatch.setattr(job_worker, "_TEND_SECONDS", 0.2)
+    monkeypatch.setattr(engine, "failure", failure)
+    done = http.post(URL, files=FILE, headers=ASYNC).json()["id"]
+    assert eventually(lambda: len(engine.asked) == 1)
+    monkeypatch.setattr(engine, "failure", None)
+    assert eventually(lambda: http.get(f"/jobs/{done}").json()["status"] == "completed")
+    monkeypatch.setattr(engine, "failure", failure)
+    failed = http.post(URL, files=FILE, headers=ASYNC).json()["id"]
+    assert eventually(lambda: http.get(f"/jobs/{failed}").json()["status"] == "failed")
+    assert http.get(f"/jobs/{failed}").json()["error"]["code"] == "no_space"
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
