@@ -1,0 +1,33 @@
+"""A server of its own process with the scripted engine, to be killed: `python -m … FOLDER [STAGE TO LINGER IN]`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from tests.unit.whisper_api.scripted_engine import ScriptedEngine
+from whisper_api import audio, job_store, job_worker
+from whisper_api.app import create_app
+from whisper_api.settings import Settings
+
+
+def main(folder: str, *lingers_in: Any) -> None:
+    job_store.LEASE_SECONDS = 2
+    job_worker._TEND_SECONDS = 0.2
+    engine = ScriptedEngine()
+    engine.lingers_in = next(iter(lingers_in), None)
+    decode = audio.decode
+
+    def slowly(*arguments: Any) -> audio.Recording:
+        engine.linger("decoding", arguments[-1])
+        return decode(*arguments)
+
+    audio.decode = slowly  # type: ignore[assignment]  # of any arguments
+    app = create_app(engine, Settings(data_folder=Path(folder)), title="test")
+    server = uvicorn.Server(uvicorn.Config(app, port=0))
+    server.run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
