@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from whisper_api.engine import Options, Stage
 
 # What part of the time each stage takes, in the order of the stages. On two cores of a Zen 4, with base in int8, 64
-# minutes take 5 s to decode, 175 s to write down, and 320 s until the demo's pipeline, on one core, has told speakers
-# apart. Aligning goes along with the text; what is left of it then is short.
-_WEIGHTS: Mapping[Stage, float] = {"decoding": 1, "speakers": 62, "text": 34, "alignment": 3}
+# minutes take 5 s to decode, 175 s to write down, and with the demo's pipeline 160 s to tell speakers apart
+# (docs/performance.md). Aligning goes along with the text; what is left of it then is short.
+_WEIGHTS: Mapping[Stage, float] = {"decoding": 1, "speakers": 47, "text": 49, "alignment": 3}
 _ORDER: tuple[Stage, ...] = tuple(_WEIGHTS)
 
 
