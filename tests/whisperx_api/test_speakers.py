@@ -10,24 +10,8 @@ from openai.types.audio import TranscriptionDiarized
 from tests.api.accuracy import word_error_rate
 from tests.whisperx_api.conftest import Recording
 from tests.whisperx_api.diarization_error import Turn, diarization_error_rate, turns_of
-from tests.whisperx_api.in_the_image import in_the_image
 
 SAMPLE = "pyannote/sample.wav"
-
-PARTS = """
-import json, sys
-import pandas
-from whisper_api.engine import Segment, Word
-from whisperx_engine.speakers import by_speaker
-
-turns, words = json.load(sys.stdin)
-turns = pandas.DataFrame(turns, columns=["start", "end", "speaker"])
-words = [Word(word=word, start=start, end=end, probability=1) for word, start, end in words]
-numbers = {"temperature": 0, "avg_logprob": 0, "compression_ratio": 1, "no_speech_prob": 0}
-text = "".join(word.word for word in words)
-segment = Segment(0, 0, words[0].start, words[-1].end, text, tokens=(), words=words, **numbers)
-print(json.dumps([[part.speaker, part.text] for part in by_speaker(segment, turns)]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -85,15 +69,3 @@ def test_one_speaker_when_the_client_says_so(http: httpx.Client, sample: Recordi
         data = {"language": "en", "diarize": "true", "num_speakers": "1"}
         body = http.post("/transcribe", files={"file": file}, data=data).json()
     assert {segment["speaker"] for segment in body["segments"]} == {"SPEAKER_00"}
-
-
-def test_words_at_which_two_speak_stay_in_their_sentence() -> None:
-    turns = [(21.8, 28.6, "SPEAKER_01"), (27.8, 29.9, "SPEAKER_00")]
-    words = [(" Oh,", 28.4, 28.44), (" I", 28.44, 28.52), (" don't", 28.52, 28.7), (" hear", 28.7, 28.84)]
-    assert in_the_image(PARTS, [turns, words]) == [["SPEAKER_00", " Oh, I don't hear"]]
-
-
-def test_a_sentence_ends_where_its_speaker_does() -> None:
-    turns = [(0.0, 2.0, "SPEAKER_01"), (1.8, 4.0, "SPEAKER_00")]
-    words = [(" Are", 0.5, 0.8), (" you?", 0.8, 1.5), (" Yes,", 2.1, 2.5), (" I", 2.5, 2.8), (" am.", 2.8, 3.9)]
-    assert in_the_image(PARTS, [turns, words]) == [["SPEAKER_01", " Are you?"], ["SPEAKER_00", " Yes, I am."]]

@@ -1,26 +1,30 @@
-"""Who speaks when: WhisperX's diarization pipeline, which is pyannote.audio's."""
+"""Who speaks when: the diarization pipeline, which is pyannote.audio's as WhisperX uses it."""
 
 import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from whisper_api.audio import Recording
 from whisper_api.engine import DiarizationUnavailable, Reached, Speakers
+from whisper_faster.interruptible import Interruptible
+from whisperx_engine.local_speakers import local_speakers
 from whisperx_engine.pipeline_files import PipelineFiles
 from whisperx_engine.settings import WhisperXSettings
+from whisperx_engine.speaker_clusters import people
 from whisperx_engine.torch_models import TorchModels, device, give_memory_back
-
-if TYPE_CHECKING:
-    import pandas as pd
+from whisperx_engine.turns import Turn, turns
 
 _logger = logging.getLogger("whisper_api")
 
 # Windows of sound that a model reads at once. On a CPU more are no faster, and the 32 of pyannote's own pipelines
 # take hundreds of megabytes.
-_BATCH_ON_CPU = 8
+_BATCH_ON_CPU = 4
 
-# torch, pandas and whisperx are imported where they are used: four fifths of the start, and most of the memory.
+# All but clustering, which takes a second or two.
+_SHARE_OF_WINDOWS = 0.98
+
+# torch, numpy and pyannote are imported where they are used: four fifths of the start, and most of the memory.
 
 
 class Diarization:
@@ -43,15 +47,16 @@ class Diarization:
 
     @contextmanager
     def pipeline(self) -> Iterator[Any]:
-        """A `whisperx.diarize.DiarizationPipeline`. Raises DiarizationUnavailable."""
+        """A `pyannote.audio.pipelines.SpeakerDiarization`. Raises DiarizationUnavailable."""
         folder = self._files.folder()
 
         def load() -> Any:
-            from whisperx.diarize import DiarizationPipeline
+            import torch
+            from pyannote.audio import Pipeline
 
             where = device(self._settings)
             try:
-                pipeline = DiarizationPipeline(model_name=str(folder), device=where)
+                pipeline = Pipeline.from_pretrained(str(folder)).to(torch.device(where))
             except Exception as error:  # whatever a broken file makes torch, pickle and pyannote raise
                 _logger.exception("the diarization model %s cannot be loaded", self._settings.diarize_model)
                 raise DiarizationUnavailable(
@@ -59,26 +64,34 @@ class Diarization:
                     "to be fetched again."
                 ) from error
             if where == "cpu":
-                pipeline.model.segmentation_batch_size = _BATCH_ON_CPU
-                pipeline.model.embedding_batch_size = _BATCH_ON_CPU
+                pipeline.segmentation_batch_size = _BATCH_ON_CPU
+                pipeline.embedding_batch_size = _BATCH_ON_CPU
             return pipeline
 
         with self._models.use(self._settings.diarize_model, load) as pipeline:
             yield pipeline
 
 
-def speaker_turns(pipeline: Any, recording: Recording, speakers: Speakers, reached: Reached) -> "pd.DataFrame":
-    """The turns of a recording: a row each with `start` and `end` in seconds and `speaker`; they may overlap.
+def speaker_turns(
+    pipeline: Any, recording: Recording, speakers: Speakers, at_once: int, reached: Reached
+) -> list[Turn]:
+    """Who speaks when in a recording, in the order of the starts; people who speak at once have turns that overlap.
 
-    `reached` is told the stage "speakers" after every few windows.
+    `pipeline` is a `pyannote.audio.pipelines.SpeakerDiarization`. An hour of recording takes 10 to 20 MB of memory.
+    `at_once` threads work. `reached` is told the stage "speakers" at least twice a second.
     """
+    share = 0.0
+
+    def progress(done: float) -> None:
+        nonlocal share
+        share = _SHARE_OF_WINDOWS * done
+        reached("speakers", share)
+
+    interruptible = Interruptible()
     try:
-        return pipeline(
-            recording.samples(0, recording.seconds),
-            num_speakers=speakers.number,
-            min_speakers=speakers.fewest,
-            max_speakers=speakers.most,
-            progress_callback=lambda percent: reached("speakers", percent / 100),
-        )
+        found = local_speakers(pipeline, recording, at_once, progress)
+        with interruptible.asking(lambda: reached("speakers", share)):
+            who = interruptible.wait_for(lambda: people(pipeline.clustering, found, speakers))
+            return interruptible.wait_for(lambda: turns(found, who, pipeline.segmentation.min_duration_off))
     finally:
         give_memory_back()

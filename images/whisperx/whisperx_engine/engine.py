@@ -18,6 +18,10 @@ from whisperx_engine.diarization import Diarization, speaker_turns
 from whisperx_engine.settings import WhisperXSettings
 from whisperx_engine.speakers import at_turns, by_speaker
 from whisperx_engine.torch_models import set_threads
+from whisperx_engine.turns import SpeakerTurns
+
+# Batches of windows in which speakers are told apart at once; each takes some 100 MB.
+_DIARIZED_AT_ONCE = 4
 
 
 class WhisperXEngine:
@@ -27,7 +31,6 @@ class WhisperXEngine:
         self._whisper = FasterWhisperEngine(settings)
         self._alignment = Alignment(settings)
         self.diarization = Diarization(settings)
-        self._settings = settings
         self._cores = settings.cpu_threads or cgroup.cpu_threads()
 
     @property
@@ -108,8 +111,8 @@ class WhisperXEngine:
                     found = using.enter_context(closing(aligned(found, recording, model, self._cores, stages)))
             # Only now, for where nobody speaks there is nobody to be told apart.
             if options.speakers is not None:
-                set_threads(self._settings.cpu_threads or 1)
-                turns = speaker_turns(pipeline, recording, options.speakers, stages)
+                at_once = min(self._cores, _DIARIZED_AT_ONCE)
+                turns = SpeakerTurns(speaker_turns(pipeline, recording, options.speakers, at_once, stages))
                 stages.begin_text()
                 found = at_turns((part for segment in found for part in by_speaker(segment, turns)), turns)
             if transcription.timing == "aligned":

@@ -1,20 +1,18 @@
-"""Whose words are whose: WhisperX puts turns and words together, and a segment ends where the speaker changes."""
+"""Whose words are whose: words go to who speaks during them, and a segment ends where the speaker changes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
 
-from whisper_api.engine import UNKNOWN_SPEAKER, Segment
-
-if TYPE_CHECKING:
-    import pandas as pd
+from whisper_api.engine import UNKNOWN_SPEAKER, Segment, Word
+from whisperx_engine.turns import SpeakerTurns, Turn
 
 # A turn that begins or ends further from the text than this holds speech that Whisper left out.
 _REACH_SECONDS = 1.0
 
 
-def by_speaker(segment: Segment, turns: "pd.DataFrame") -> list[Segment]:
+def by_speaker(segment: Segment, turns: SpeakerTurns) -> list[Segment]:
     """The segment, in parts of one speaker each; UNKNOWN_SPEAKER where nobody was heard to speak.
 
     All text is kept. Tokens cannot be told apart: the first part has them.
@@ -39,7 +37,7 @@ def by_speaker(segment: Segment, turns: "pd.DataFrame") -> list[Segment]:
     ]
 
 
-def at_turns(parts: Iterable[Segment], turns: "pd.DataFrame") -> Iterator[Segment]:
+def at_turns(parts: Iterable[Segment], turns: SpeakerTurns) -> Iterator[Segment]:
     """The same parts, which begin and end with their speaker's turns where those are near.
 
     Diarization finds out exactly when somebody begins and ends; the times of words are for the words. Where people talk
@@ -59,49 +57,50 @@ def at_turns(parts: Iterable[Segment], turns: "pd.DataFrame") -> Iterator[Segmen
 
 
 def _at_turn(
-    part: Segment, following: Segment | None, turns: "pd.DataFrame", ends: dict[str | None, float], begun: float
+    part: Segment, following: Segment | None, turns: SpeakerTurns, ends: dict[str | None, float], begun: float
 ) -> Segment:
-    own = turns[(turns["speaker"] == part.speaker) & (turns["start"] < part.end) & (turns["end"] > part.start)]
-    if own.empty:
+    own = [turn for turn in turns.during(part.start, part.end) if turn.speaker == part.speaker]
+    if not own:
         return part
     earliest = max(part.start - _REACH_SECONDS, ends.get(part.speaker, 0.0), begun)
     latest = part.end + _REACH_SECONDS
     if following is not None and following.speaker == part.speaker:
         latest = min(latest, max(part.end, following.start))
-    start, end = float(own["start"].min()), float(own["end"].max())
+    start, end = min(turn.start for turn in own), max(turn.end for turn in own)
     ends[part.speaker] = end = end if part.end < end <= latest else min(max(part.end, end), latest)
     is_in_order = earliest <= start and (following is None or start <= following.start)
     return replace(part, start=round(start if is_in_order else part.start, 3), end=round(end, 3))
 
 
-def _labelled(segment: Segment, turns: "pd.DataFrame") -> Segment:
-    from whisperx.diarize import assign_word_speakers
-
-    near = turns[(turns["start"] < segment.end) & (turns["end"] > segment.start)]
-    spoken: dict[str, Any] = {
-        "start": segment.start,
-        "end": segment.end,
-        "words": [{"start": word.start, "end": word.end} for word in segment.words],
-    }
-    assign_word_speakers(near, {"segments": [spoken]})
-    speaker = spoken.get("speaker", UNKNOWN_SPEAKER)
-    names = _continued([_speaker_of(word, speaker, near) for word in spoken["words"]], speaker)
+def _labelled(segment: Segment, turns: SpeakerTurns) -> Segment:
+    near = turns.during(segment.start, segment.end)
+    speaker = _most(_seconds(segment, near)) or UNKNOWN_SPEAKER
+    names = _continued([_speaker_of(word, speaker, near) for word in segment.words], speaker)
     words = [replace(word, speaker=name) for word, name in zip(segment.words, names, strict=True)]
     return replace(segment, words=words, speaker=speaker)
 
 
-def _speaker_of(word: dict[str, Any], of_segment: str, turns: "pd.DataFrame") -> str | None:
+def _speaker_of(word: Word, of_segment: str, near: Sequence[Turn]) -> str | None:
     """Who says a word: where people talk at once and nothing tells whose it is, who says the rest of the segment."""
-    speaker = word.get("speaker")
-    if speaker in (None, of_segment) or _seconds(word, of_segment, turns) < _seconds(word, speaker, turns):
+    seconds = _seconds(word, near)
+    speaker = _most(seconds)
+    if speaker is None or seconds.get(of_segment, 0.0) < seconds[speaker]:
         return speaker
     return of_segment
 
 
-def _seconds(word: dict[str, Any], speaker: str, turns: "pd.DataFrame") -> float:
-    """How long a speaker speaks during a word."""
-    own = turns[turns["speaker"] == speaker]
-    return float((own["end"].clip(upper=word["end"]) - own["start"].clip(lower=word["start"])).clip(lower=0).sum())
+def _seconds(part: Segment | Word, near: Sequence[Turn]) -> Mapping[str, float]:
+    """How long each speaker speaks during a word or a segment, those who do."""
+    seconds: dict[str, float] = defaultdict(float)
+    for turn in near:
+        during = min(turn.end, part.end) - max(turn.start, part.start)
+        if during > 0:
+            seconds[turn.speaker] += during
+    return seconds
+
+
+def _most(seconds: Mapping[str, float]) -> str | None:
+    return max(seconds, key=lambda speaker: seconds[speaker], default=None)
 
 
 def _continued(names: Sequence[str | None], otherwise: str) -> list[str]:

@@ -1,4 +1,7 @@
-from collections.abc import Callable
+"""Telling speakers apart, as the engine asks for it; the models are tests/whisperx_api's."""
+
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -6,33 +9,61 @@ import pytest
 
 from whisper_api.audio import Recording
 from whisper_api.engine import Speakers
+from whisper_faster import interruptible
+from whisperx_engine import diarization
 from whisperx_engine.diarization import speaker_turns
+from whisperx_engine.turns import Turn
 
 
 class Left(Exception):
     pass
 
 
-def test_a_client_that_left_ends_diarization_at_the_next_step() -> None:
-    """WhisperX calls `progress_callback` after each batch of windows, and does not catch what it raises."""
-    steps: list[float] = []
+TURN = Turn(0.0, 1.0, "SPEAKER_00")
+PIPELINE = SimpleNamespace(clustering=None, segmentation=SimpleNamespace(min_duration_off=0.0))
 
-    def pipeline(samples: Any, progress_callback: Callable[[float], None], **_: Any) -> None:
-        assert len(samples) == 16_000
-        for percent in (10.0, 20.0, 30.0):
-            steps.append(percent)
-            progress_callback(percent)
 
+@pytest.fixture(autouse=True)
+def slow_clustering(monkeypatch: pytest.MonkeyPatch) -> None:
+    def windows(_: Any, __: Any, ___: int, progress: Any) -> None:
+        for share in (0.0, 0.5, 1.0):
+            progress(share)
+
+    monkeypatch.setattr(diarization, "local_speakers", windows)
+    monkeypatch.setattr(diarization, "people", lambda *_: time.sleep(0.3))
+    monkeypatch.setattr(diarization, "turns", lambda *_: [TURN])
+    monkeypatch.setattr(interruptible, "_ASK_SECONDS", 0.05)
+
+
+def recording() -> Recording:
+    made = Recording()
+    made.append(np.zeros(16_000, dtype=np.int16))
+    return made
+
+
+def test_progress_is_told_through_all_steps() -> None:
     told: list[tuple[str, float]] = []
+    with recording() as sound:
+        found = speaker_turns(PIPELINE, sound, Speakers(), 2, lambda stage, share: told.append((stage, share)))
+    assert found == [TURN]
+    assert {stage for stage, _ in told} == {"speakers"}
+    shares = [share for _, share in told]
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[-1] == pytest.approx(1, abs=0.05)
+    assert len(shares) > 4, "nothing was told during clustering"
 
-    def reached(stage: str, share: float) -> None:
-        told.append((stage, share))
-        if len(steps) == 2:
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_client_that_left_ends_it(step: int) -> None:
+    """Between windows, and during clustering, which is waited for no longer."""
+    told = []
+
+    def reached(_: str, share: float) -> None:
+        told.append(share)
+        if len(told) == step:
             raise Left
 
-    with Recording() as recording:
-        recording.append(np.zeros(16_000, dtype=np.int16))
-        with pytest.raises(Left):
-            speaker_turns(pipeline, recording, Speakers(), reached)
-    assert steps == [10.0, 20.0]
-    assert told == [("speakers", 0.1), ("speakers", 0.2)]
+    with recording() as sound, pytest.raises(Left):
+        speaker_turns(PIPELINE, sound, Speakers(), 2, reached)
+    assert len(told) == step
