@@ -7,7 +7,18 @@ from pathlib import Path
 
 from benchmarks.rows import RESULTS, save, table
 
-SUITES = ["first_light", "whisper_faster", "media", "speed", "whisperx", "autostart", "edge", "long_audio", "fleet"]
+SUITES = [
+    "first_light",
+    "whisper_faster",
+    "media",
+    "speed",
+    "whisperx",
+    "meetings",
+    "autostart",
+    "edge",
+    "long_audio",
+    "fleet",
+]
 
 
 def main() -> int:
