@@ -61,7 +61,7 @@ class Server:
         while (job := self._http.get(address).raise_for_status().json())["status"] in ("queued", "in_progress"):
             stage = job.get("stage", "decoding")
             by_stage[stage] = max(by_stage.get(stage, 0.0), self.megabytes())
-            time.sleep(0.5)
+            time.sleep(1)
         if job["status"] != "completed":
             raise RuntimeError(f"{recording.name} failed: {job}")
         segments = job["result"]["segments"]

@@ -40,7 +40,7 @@ def vbx(dimension: int) -> Any:
 def of_a_recording(given: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(1)
     pipeline = Pipeline.from_pretrained(given["pipeline"])
-    pipeline.segmentation_batch_size = pipeline.embedding_batch_size = 4
+    pipeline.segmentation_batch_size = pipeline.embedding_batch_size = 2
     speaker_clusters._SAMPLE = given.get("sample", speaker_clusters._SAMPLE)
     if given.get("vbx"):
         pipeline.clustering = vbx(pipeline._embedding.dimension)

@@ -19,7 +19,7 @@ _logger = logging.getLogger("whisper_api")
 
 # Windows of sound that a model reads at once. On a CPU more are no faster, and the 32 of pyannote's own pipelines
 # take hundreds of megabytes.
-_BATCH_ON_CPU = 4
+_BATCH_ON_CPU = 2
 
 # All but clustering, which takes a second or two.
 _SHARE_OF_WINDOWS = 0.98
