@@ -20,7 +20,7 @@ from whisperx_engine.speakers import at_turns, by_speaker
 from whisperx_engine.torch_models import set_threads
 from whisperx_engine.turns import SpeakerTurns
 
-# Batches of windows in which speakers are told apart at once; each takes some 100 MB.
+# Batches of windows in which speakers are told apart at once: 40 to 100 MB each, for what a model works with.
 _DIARIZED_AT_ONCE = 4
 
 
