@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     """Compute type of the models, see CTranslate2's documentation on quantization."""
     cpu_threads: NonNegativeInt = 0
     """CPU threads for inference; 0 uses the container's CPU limit. Whether a window gets all threads or one is
-    measured at the first start. Diarization uses one thread unless this is set."""
+    measured at the first start. Diarization processes as many windows in parallel, 4 at most."""
     encoder: Literal["auto", "ctranslate2"] = "auto"
     """Runtime of a model's encoder. `auto`: OpenVINO if it is installed and the CPU has bfloat16, otherwise
     CTranslate2, which always runs the decoder."""
