@@ -36,7 +36,14 @@ def test_a_failure_shows_what_was_printed(tmp_path: Path) -> None:
 
 def test_an_interrupt_ends_the_command_too(tmp_path: Path) -> None:
     command = [str(STEP), "A step", "bash", "-c", "echo $$ > child; sleep 600"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        # What a shell starts in the background has SIGINT ignored, and so has all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     child = tmp_path / "child"
     while not (child.exists() and child.read_text()):
         assert process.poll() is None

@@ -13,8 +13,7 @@ SOURCES = {
     "roles/nginx/templates/errors.conf.j2": r"\('\w+_error', '(\w+)'",
 }
 
-# `starting` is for services that show browsers a page while they start, which neither of ours does; `not_done` for the
-# daemon's own command, which prints the message.
+# Of services that show browsers a page while they start, which neither of ours does; and of the operators' socket.
 NOT_MET = {"starting", "not_done"}
 
 
