@@ -98,7 +98,7 @@ def memory_for_thirty_seconds() -> Row:
     print("30 s …", flush=True)
     with serving() as server:
         peak = server.job(CONVERSATION).peak
-    return below("30 s with speakers: most memory", peak, "MB", 800)
+    return below("30 s with diarization: peak memory", peak, "MB", 800)
 
 
 def measured(folder: Path, people: int, minutes: int) -> tuple[Finished, float, int]:
@@ -124,17 +124,22 @@ def measure(*, warm: bool) -> list[Row]:
         found = {minutes: measured(folder, PEOPLE, minutes) for minutes in LIMITS}
         others = {people: measured(folder, people, 20)[2] for people in OTHERS}
     for minutes, (finished, error, number) in found.items():
-        name = f"{PEOPLE} people, {minutes} minutes"
+        name = f"{PEOPLE} speakers, {minutes} minutes"
         rows += [
-            below(f"{name}: most memory", finished.peak, "MB", LIMITS[minutes]),
-            below(f"{name}: {number} are found, off by", abs(number - PEOPLE), "", 2),
+            below(f"{name}: peak memory", finished.peak, "MB", LIMITS[minutes]),
+            below(f"{name}: error of the number of speakers ({number} found)", abs(number - PEOPLE), "", 2),
             below(f"{name}: diarization error rate", error, "%", found[SHORTEST][1] + 5),
         ]
         if minutes >= 64:
-            rows.append(above(f"{name}: times real time", 60 * minutes / finished.seconds, "x", SPEED))
+            rows.append(above(f"{name}: speed relative to real time", 60 * minutes / finished.seconds, "x", SPEED))
     rows += [
-        below(f"{people} people, 20 minutes: {number} are found, off by", abs(number - people), "", 2)
+        below(
+            f"{people} speakers, 20 minutes: error of the number of speakers ({number} found)",
+            abs(number - people),
+            "",
+            2,
+        )
         for people, number in others.items()
     ]
     ratio = found[180][0].peak / found[20][0].peak
-    return [*rows, below("most memory of 180 minutes over that of 20", ratio, "", 1.25)]
+    return [*rows, below("peak memory of 180 minutes relative to 20 minutes", ratio, "", 1.25)]
