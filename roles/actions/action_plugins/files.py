@@ -1,7 +1,7 @@
-"""`files`: files with their content, folders and links as they should be, owner and mode with them.
+"""`files`: files with their content, directories and symlinks, with owner and mode.
 
-All entries are compared with the host in one round trip. Only what differs goes to `ansible.builtin.copy` and
-`ansible.builtin.file`, which check mode, differences and `validate` come from. Returns `changed_paths`.
+All entries are compared with the host in one round trip. Only entries that differ are passed to `ansible.builtin.copy`
+and `ansible.builtin.file`, which provide check mode, diffs and `validate`. Returns `changed_paths`.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-# A line for each path that exists: its type, mode, owner, group, where it links to, itself. Then the sums of files.
+# One line per existing path: type, mode, owner, group, link target, path. Then the checksums of files.
 _LOOK = """
 find "$@" -maxdepth 0 -printf '%y\\t%m\\t%u\\t%g\\t%l\\t%p\\n' 2>/dev/null
 sha256sum -- "$@" 2>/dev/null

@@ -1,7 +1,7 @@
 """`probe`: runs a read-only command on the host, in check mode too.
 
 `ansible.builtin.command` copies a module to the host and starts Python for it, which takes several times as long.
-Returns `rc`, `stdout` and `stderr` without the newline at their end, and `stdout_lines`; fails unless `rc` is 0.
+Returns `rc`, `stdout` and `stderr` without trailing newlines, and `stdout_lines`; fails unless `rc` is 0.
 """
 
 import shlex
@@ -20,11 +20,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             command = {"argv": args["argv"], "expand_argument_vars": False}
             run: dict[str, Any] = self._execute_module("ansible.legacy.command", command, task_vars=task_vars)
             return run | {"changed": False}
-        # As the input of a shell, as modules are run: with none, ssh would make a terminal, which mixes the outputs.
+        # As input of a shell, like modules: without, ssh would allocate a terminal, which merges stdout and stderr.
         script = f"exec env {self._compute_environment_string()} {shlex.join(args['argv'])}\n"
-        answer = self._low_level_execute_command("/bin/sh", in_data=script.encode())
-        result = {"changed": False, "failed": answer["rc"] != 0, "rc": answer["rc"]}
-        result |= {name: answer[name].rstrip("\r\n") for name in ("stdout", "stderr")}
+        done = self._low_level_execute_command("/bin/sh", in_data=script.encode())
+        result = {"changed": False, "failed": done["rc"] != 0, "rc": done["rc"]}
+        result |= {name: done[name].rstrip("\r\n") for name in ("stdout", "stderr")}
         if result["failed"]:
             result["msg"] = f"{args['argv'][0]} ended with {result['rc']}: {result['stderr'] or result['stdout']}"
         return result | {"stdout_lines": result["stdout"].splitlines()}

@@ -1,6 +1,6 @@
-"""`units`: units of systemd that run now and at every boot.
+"""`units`: systemd units that are running and enabled.
 
-All are looked at in one round trip; only what is otherwise goes to `ansible.builtin.systemd_service`.
+All are inspected in one round trip; only units that differ are passed to `ansible.builtin.systemd_service`.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return result
 
     def _look(self, names: list[str], task_vars: dict[str, Any] | None) -> list[set[str]]:
-        """What systemd knows of each unit; it writes a paragraph for each, in the order asked for."""
+        """Return the properties of each unit; systemd prints a paragraph per unit, in the given order."""
         task = self._task.copy()
         task.args = {"argv": ["systemctl", "show", "--property=ActiveState,UnitFileState", "--", *names]}
         probe = self._shared_loader_obj.action_loader.get(

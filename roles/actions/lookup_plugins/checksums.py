@@ -1,6 +1,6 @@
-"""`checksums`: the files below folders of the control node, without those whose names match `excludes`.
+"""`checksums`: the files below folders on the control node, except those whose names match `excludes`.
 
-A dictionary each: `folder`, `name` (the path below it) and `checksum` (SHA-256), sorted by name.
+Returns one dictionary per file: `folder`, `name` (the path below it) and `checksum` (SHA-256), sorted by name.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ from ansible.plugins.lookup import LookupBase
 
 DOCUMENTATION = """
 name: checksums
-short_description: Files below folders of the control node
-description: The files below folders of the control node, with their SHA-256.
+short_description: Files below folders on the control node
+description: The files below folders on the control node, with their SHA-256.
 options:
   _terms: {description: The folders., required: true}
   excludes: {description: Patterns of file names to leave out., type: list, elements: str, default: []}
