@@ -17,10 +17,14 @@ from pyannote.audio.pipelines.clustering import AgglomerativeClustering, VBxClus
 
 from whisper_api.audio import Recording
 from whisper_api.engine import Speakers
-from whisperx_engine import speaker_clusters
+from whisperx_engine import diarization, speaker_clusters
 from whisperx_engine.diarization import speaker_turns
-from whisperx_engine.local_speakers import LocalSpeakers, Windows
-from whisperx_engine.turns import turns
+from whisperx_engine.local_speakers import LocalSpeakers, Windows, local_speakers
+from whisperx_engine.turns import Turn, turns
+
+# The demo's.
+AGGLOMERATIVE = AgglomerativeClustering().instantiate({"threshold": 0.7, "method": "centroid", "min_cluster_size": 6})
+HEARD: list[LocalSpeakers] = []
 
 
 def vbx(dimension: int) -> Any:
@@ -38,25 +42,46 @@ def vbx(dimension: int) -> Any:
 
 
 def of_a_recording(given: dict[str, Any]) -> dict[str, Any]:
+    """The turns that we find in each way that is asked for, and pyannote's own."""
     torch.set_num_threads(1)
     pipeline = Pipeline.from_pretrained(given["pipeline"])
     pipeline.segmentation_batch_size = pipeline.embedding_batch_size = 2
-    speaker_clusters._SAMPLE = given.get("sample", speaker_clusters._SAMPLE)
-    if given.get("vbx"):
-        pipeline.clustering = vbx(pipeline._embedding.dimension)
     samples = np.array(given["samples"], np.int16)
-    answer: dict[str, Any] = {}
     with Recording() as recording:
         recording.append(samples)
-        told: list[float] = []
-        speakers = Speakers(**given.get("speakers", {}))
-        answer["ours"] = speaker_turns(pipeline, recording, speakers, 2, lambda _, share: told.append(share))
-        assert told == sorted(told)
-    if given.get("pyannote"):
-        waveform = torch.from_numpy(samples.astype(np.float32) / 32768)[None]
-        found = pipeline({"waveform": waveform, "sample_rate": 16_000}).speaker_diarization
-        answer["theirs"] = [(turn.start, turn.end, speaker) for turn, _, speaker in found.itertracks(yield_label=True)]
-    return answer
+        return {
+            "ours": [ours(pipeline, recording, **way) for way in given["ways"]],
+            "theirs": theirs(pipeline, samples) if given["pyannote"] else None,
+        }
+
+
+def ours(
+    pipeline: Any,
+    recording: Recording,
+    speakers: dict[str, int] | None = None,
+    sample: int = speaker_clusters._SAMPLE,
+    with_vbx: bool = False,
+) -> list[Turn]:
+    pipeline.clustering = vbx(pipeline._embedding.dimension) if with_vbx else AGGLOMERATIVE
+    speaker_clusters._SAMPLE = sample
+    told: list[float] = []
+    turns = speaker_turns(pipeline, recording, Speakers(**speakers or {}), 2, lambda _, share: told.append(share))
+    assert told == sorted(told)
+    return turns
+
+
+def theirs(pipeline: Any, samples: Any) -> list[tuple[float, float, str]]:
+    pipeline.clustering = AGGLOMERATIVE
+    waveform = torch.from_numpy(samples.astype(np.float32) / 32768)[None]
+    found = pipeline({"waveform": waveform, "sample_rate": 16_000}).speaker_diarization
+    return [(turn.start, turn.end, speaker) for turn, _, speaker in found.itertracks(yield_label=True)]
+
+
+def heard_once(pipeline: Any, recording: Recording, at_once: int, progress: Any) -> LocalSpeakers:
+    """The models are asked once for a recording that is clustered in several ways."""
+    if not HEARD:
+        HEARD.append(local_speakers(pipeline, recording, at_once, progress))
+    return HEARD[0]
 
 
 def anonymous_megabytes() -> float:
@@ -82,10 +107,7 @@ def of_long_ago(hours: int, people: int) -> LocalSpeakers:
 
 def of_hours(given: dict[str, Any]) -> dict[str, Any]:
     """How many are found, and how much memory it takes beyond what there was before, the windows' own included."""
-    clustering = vbx(256)
-    if not given["vbx"]:
-        parameters = {"threshold": 0.7, "method": "centroid", "min_cluster_size": 12}
-        clustering = AgglomerativeClustering().instantiate(parameters)
+    clustering = vbx(256) if given["vbx"] else AGGLOMERATIVE
     # Whatever the first call loads is the libraries', not the recording's.
     short = of_long_ago(1, 8)
     turns(short, speaker_clusters.people(clustering, short, Speakers()), 0.0)
@@ -109,6 +131,7 @@ def watch(most: list[float]) -> None:
 
 if __name__ == "__main__":
     request = json.load(sys.stdin)
+    vars(diarization)["local_speakers"] = heard_once
     # Libraries talk on standard output.
     out, sys.stdout = sys.stdout, sys.stderr
     answer = of_hours(request) if "hours" in request else of_a_recording(request)
