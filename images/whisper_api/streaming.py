@@ -14,6 +14,7 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from whisper_api.disconnects import while_connected
 from whisper_api.engine import EngineError, Reached, Segment, Transcript
@@ -81,8 +82,24 @@ async def stream(
     except BaseException:
         running.cancel()
         raise
-    events = _events(segments, running, finished, entry_of(request).request_id)
-    return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
+    return _EventStream(_events(segments, running, finished, entry_of(request).request_id), running)
+
+
+class _EventStream(StreamingResponse):
+    """Events of work that is cancelled when the response ends, in whatever way.
+
+    A generator that was never asked for its first event runs no `finally`: the client may leave before.
+    """
+
+    def __init__(self, events: AsyncIterator[str], running: asyncio.Task[Transcript]) -> None:
+        super().__init__(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
+        self._running = running
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._running.cancel()
 
 
 async def _events(
@@ -111,8 +128,6 @@ async def _events(
     except Exception:
         yield event(ErrorResponse(error=error_object(internal_error(request_id))))
         raise
-    finally:
-        running.cancel()
 
 
 def event(content: BaseModel) -> str:

@@ -1,17 +1,23 @@
+import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
 import pytest
+from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import AUDIO, FILE, silence
 from whisper_api import streaming
-from whisper_api.engine import ModelUnavailable, NotAudio
+from whisper_api.engine import ModelUnavailable, NotAudio, Reached, Segment, Transcript
+from whisper_api.inference_queue import InferenceQueue
+from whisper_api.request_log import Entry
 
 URL = "/v1/audio/transcriptions"
 
@@ -166,3 +172,47 @@ def test_a_stream_that_nobody_reads_leaves_nothing(
         assert running.result().status_code == 200
     assert eventually(lambda: not spooled())
     assert len(engine.asked) == 1
+
+
+@pytest.mark.parametrize("ending", ["disconnected", "unwritable", "cancelled"])
+async def test_a_stream_that_ends_before_its_first_event_frees_the_engine(
+    monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """The client leaves, its connection breaks, or the server stops while the answer's head is sent."""
+    monkeypatch.setattr(streaming, "_FIRST_SECONDS", 0.05)
+    ended, left = threading.Event(), asyncio.Event()
+
+    def work(reached: Reached, _: Callable[[Segment], None]) -> Transcript:
+        try:
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                reached("text", 0.0)
+                time.sleep(0.01)
+            raise AssertionError("it went on without a client")
+        finally:
+            ended.set()
+
+    async def receive() -> dict[str, str]:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_: object) -> None:
+        if ending == "unwritable":
+            raise OSError("connection lost")
+        await asyncio.Event().wait()
+
+    version = "2.4" if ending == "unwritable" else "2.3"
+    scope = {"type": "http", "asgi": {"spec_version": version}, "whisper_api.log_entry": Entry("request-1")}
+    queue = InferenceQueue(0)
+    response = await streaming.stream(Request(scope, receive), queue, work, lambda _: None)
+    answering = asyncio.create_task(response(scope, receive, send))
+    await asyncio.sleep(0.05)
+    if ending == "cancelled":
+        answering.cancel()
+    left.set()
+    (outcome,) = await asyncio.gather(answering, return_exceptions=True)
+    assert isinstance(outcome, (ClientDisconnect, asyncio.CancelledError)) or outcome is None
+    assert await asyncio.to_thread(ended.wait, 5)
+    while queue.requests:
+        await asyncio.sleep(0.01)
+    queue.close()
