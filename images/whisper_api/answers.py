@@ -130,7 +130,7 @@ async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async
 
     transcript = await while_connected(request, queue.run(transcribe))
     finished(transcript)
-    response = formats.response(transcript, form.format, form.timestamp_granularities)
+    response = await asyncio.to_thread(formats.response, transcript, form.format, form.timestamp_granularities)
     response.headers["openai-processing-ms"] = str(round(transcript.engine_seconds * 1000))
     return response
 

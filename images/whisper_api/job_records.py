@@ -12,6 +12,9 @@ from whisper_api.formats import Format, Granularity
 
 Status = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
 
+# Share of the memory limit above which a server that ended without a word was killed for lack of memory, most probably.
+_STARVED = 0.8
+
 UNFINISHED: tuple[Status, ...] = ("queued", "in_progress")
 
 
@@ -24,6 +27,14 @@ class Order:
     granularities: Sequence[Granularity]
     request_id: str
     owner: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a job: `content` is JSON, a string where the response format is text. `shortened` as in Job."""
+
+    content: str
+    shortened: Sequence[str]
 
 
 class Record(BaseModel):
@@ -49,6 +60,28 @@ class Record(BaseModel):
 
     def is_seen_by(self, caller: str | None) -> bool:
         return caller is None or caller == self.order.owner
+
+    @property
+    def starved(self) -> bool:
+        return self.memory >= _STARVED
+
+    def failure(self) -> Error:
+        """Why a job whose worker ended too often is not tried again."""
+        if not self.starved:
+            message = (
+                f"The server ended {self.attempts} times while it worked on this recording. Send the recording in "
+                "parts, or ask the operator to look into the server's log."
+            )
+            return Error(message=message, type="server_error", param="file", code="too_many_attempts")
+        parts = "in parts"
+        # Half of what it came to needs no more memory than that did, whatever is done with it afterwards.
+        if (minutes := int(self.position / 60)) >= 2:
+            parts = f"in parts of at most {minutes // 2} minutes: it came to minute {minutes}"
+        message = (
+            f"The server ran out of memory while it worked on this recording, {self.attempts} times in all. Send it "
+            f"{parts}. Or ask the operator for more memory."
+        )
+        return Error(message=message, type="server_error", param="file", code="out_of_memory")
 
     def shown(self, job_id: str) -> "Job":
         """The job without its result."""
@@ -87,3 +120,8 @@ class Job(BaseModel):
     error: Error | None = None
     result: dict[str, Any] | str | None = None
     shortened: Sequence[str] | None = None
+
+    def with_result(self, result: Result) -> str:
+        """The JSON of the job with its result, which may be 10 MB, and is JSON already."""
+        job = self.model_copy(update={"shortened": result.shortened or None})
+        return f'{job.model_dump_json(exclude_none=True)[:-1]},"result":{result.content}}}'

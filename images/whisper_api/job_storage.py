@@ -5,12 +5,14 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 
-from whisper_api.engine import Transcript
+from whisper_api.engine import Segment, Transcript
 from whisper_api.job_records import UNFINISHED, Record
 from whisper_api.settings import Settings
 
@@ -84,11 +86,19 @@ class JobStorage:
                 self._put(job_id, Record.model_validate_json(stored).model_copy(update=changes))
 
     def transcript(self, job_id: str) -> Transcript | None:
-        stored = self.huey.get(_key(job_id, "transcript"), peek=True)
-        return None if stored is None else TypeAdapter(Transcript).validate_json(stored)
+        stored: bytes | None = self.huey.get(_key(job_id, "transcript"), peek=True)
+        if stored is None:
+            return None
+        head, *segments = stored.split(b"\n")
+        transcript: Transcript = _json_of(Transcript).validate_json(head)
+        return replace(transcript, segments=[*transcript.segments, *map(_json_of(Segment).validate_json, segments)])
 
     def put_transcript(self, job_id: str, transcript: Transcript) -> None:
-        self.huey.put(_key(job_id, "transcript"), TypeAdapter(Transcript).dump_json(transcript))
+        """Stores a line of JSON for each segment: pydantic keeps all other threads waiting while it writes or reads."""
+        head = _json_of(Transcript).dump_json(replace(transcript, segments=()))
+        self.huey.put(
+            _key(job_id, "transcript"), b"\n".join([head, *map(_json_of(Segment).dump_json, transcript.segments)])
+        )
 
     def mark(self, job_id: str, mark: Mark) -> float | None:
         moment: float | None = self.huey.get(_key(job_id, mark), peek=True)
@@ -132,6 +142,11 @@ def _huey(settings: Settings) -> "Huey":
             del sys.modules["redis"]
     # fsync: a job that was accepted outlives a power cut.
     return SqliteHuey("whisper", filename=str(settings.data_folder / "jobs.sqlite3"), fsync=True)
+
+
+@cache
+def _json_of(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _key(job_id: str, kind: Any) -> str:

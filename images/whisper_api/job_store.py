@@ -3,6 +3,7 @@
 huey hands the ids of jobs to whichever worker is free. Several servers share jobs when they share their storage.
 """
 
+import json
 import logging
 import time
 import uuid
@@ -15,8 +16,8 @@ from typing import Any
 from whisper_api import shares, upload_limits
 from whisper_api.engine import Transcript
 from whisper_api.errors import ApiError, Error
-from whisper_api.formats import render
-from whisper_api.job_records import UNFINISHED, Job, Order, Record
+from whisper_api.formats import is_json, render
+from whisper_api.job_records import UNFINISHED, Job, Order, Record, Result
 from whisper_api.job_storage import JobStorage
 from whisper_api.progress import Progress
 from whisper_api.request_log import Entry, write_job
@@ -32,9 +33,6 @@ LEASE_SECONDS = 30
 
 # A folder without a record, in which nothing was written for so long, is one that a killed server left.
 ABANDONED_SECONDS = 3600
-
-# Share of the memory limit above which a server that ended without a word was killed for lack of memory, most probably.
-_STARVED = 0.8
 
 
 class JobStore:
@@ -99,14 +97,17 @@ class JobStore:
         return record.shown(job_id)
 
     def get(self, job_id: str, caller: str | None = None) -> Job:
-        """A job with its result. Raises ApiError 404."""
-        record = self._known(job_id, caller)
-        if record.status != "completed":
-            return record.shown(job_id)
+        """A job without its result. Raises ApiError 404."""
+        return self._known(job_id, caller).shown(job_id)
+
+    def result(self, job_id: str, caller: str | None = None) -> Result:
+        """The result of a job that is completed. Raises ApiError 404."""
+        order = self._known(job_id, caller).order
         transcript = self._storage.transcript(job_id)
-        assert transcript is not None  # noqa: S101 - stored before the job was called completed
-        result = render(transcript, record.order.response_format, record.order.granularities)
-        return record.shown(job_id).model_copy(update={"result": result, "shortened": transcript.shortened or None})
+        if transcript is None:  # it was forgotten meanwhile
+            raise _unknown()
+        content = render(transcript, order.response_format, order.granularities)
+        return Result(content if is_json(order.response_format) else json.dumps(content), transcript.shortened)
 
     def all(self, caller: str | None = None) -> list[Job]:
         """The jobs without their results, the newest first."""
@@ -243,9 +244,9 @@ class JobStore:
             self._storage.audio(job_id).unlink(missing_ok=True)
             return
         if record.attempts < _MOST_ATTEMPTS:
-            self._offer(job_id, alone=record.alone or record.memory >= _STARVED)
+            self._offer(job_id, alone=record.alone or record.starved)
             return
-        self.fail(job_id, record.error or _failure(record))
+        self.fail(job_id, record.error or record.failure())
         write_job(job_id, "failed", Entry(record.order.request_id, model=record.order.options.model))
 
     def _offer(self, job_id: str, **changes: object) -> None:
@@ -275,24 +276,9 @@ class JobStore:
     def _known(self, job_id: str, caller: str | None) -> Record:
         record = self._storage.record(job_id)
         if record is None or not record.is_seen_by(caller):
-            raise ApiError(404, "There is no such job, or no longer.", param="job_id", code="job_not_found")
+            raise _unknown()
         return record
 
 
-def _failure(record: Record) -> Error:
-    """Why a job is not tried again."""
-    if record.memory < _STARVED:
-        message = (
-            f"The server ended {record.attempts} times while it worked on this recording. Send the recording in parts, "
-            "or ask the operator to look into the server's log."
-        )
-        return Error(message=message, type="server_error", param="file", code="too_many_attempts")
-    parts = "in parts"
-    # Half of what it came to needs no more memory than that did, whatever is done with it afterwards.
-    if (minutes := int(record.position / 60)) >= 2:
-        parts = f"in parts of at most {minutes // 2} minutes: it came to minute {minutes}"
-    message = (
-        f"The server ran out of memory while it worked on this recording, {record.attempts} times in all. Send it "
-        f"{parts}. Or ask the operator for more memory."
-    )
-    return Error(message=message, type="server_error", param="file", code="out_of_memory")
+def _unknown() -> ApiError:
+    return ApiError(404, "There is no such job, or no longer.", param="job_id", code="job_not_found")

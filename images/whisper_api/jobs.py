@@ -63,12 +63,16 @@ def list_jobs(request: Request, caller: _Caller) -> JobList:
     return JobList(data=jobs.all(caller))
 
 
-@router.get("/jobs/{job_id}", summary="How far is a job?", responses=described(404), response_model_exclude_none=True)
-def retrieve_job(request: Request, response: Response, job_id: str, caller: _Caller) -> Job:
+@router.get("/jobs/{job_id}", summary="How far is a job?", responses=described(404), response_model=Job)
+def retrieve_job(request: Request, job_id: str, caller: _Caller) -> Response:
     jobs: JobStore = request.app.state.jobs
     job = jobs.get(job_id, caller)
-    say_what_was_shortened(response, job.shortened)
-    return job
+    if job.status != "completed":
+        return JSONResponse(job.model_dump(exclude_none=True))
+    result = jobs.result(job_id, caller)
+    response = Response(job.with_result(result), media_type="application/json")
+    say_what_was_shortened(response, result.shortened)
+    return response
 
 
 @router.delete(
