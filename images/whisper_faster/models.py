@@ -1,20 +1,32 @@
 """Which Whisper models there are, and where their files lie: a Hugging Face cache, asked before any hub."""
 
+import errno
+import logging
 import re
 import shutil
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import huggingface_hub
 import huggingface_hub.constants
 
-from whisper_api.engine import Download, Model, ModelNotFound, ModelProtected, ModelUnavailable, NoSpace
+from whisper_api.engine import (
+    Download,
+    EngineError,
+    Model,
+    ModelNotFound,
+    ModelProtected,
+    ModelUnavailable,
+    NoSpace,
+)
 from whisper_api.settings import Settings
+
+_logger = logging.getLogger("whisper_api")
 
 DEFAULT_ALIAS = "whisper-1"
 
@@ -41,7 +53,8 @@ ALIASES = {
     "distil-large-v3.5": "distil-whisper/distil-large-v3.5-ct2",
 }
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+# What `huggingface_hub.utils.validate_repo_id` lets pass, whose import takes as long as the HTTP client's.
+_HUB_ID = re.compile(r"(?!.*(?:--|\.\.|\.git$))(?:[A-Za-z0-9](?:[\w.-]{0,94}\w)?(?:/|$)){2}(?<!/)", re.ASCII)
 
 # Without these faster-whisper cannot load a model, or asks the hub for what is missing.
 _NEEDED = ("model.bin", "config.json", "tokenizer.json")
@@ -109,7 +122,7 @@ class ModelCache:
     def fetch(self, model: str, progress: Callable[[Download], None]) -> None:
         """Downloads a model unless it is here; a second caller waits for the first.
 
-        Raises ModelNotFound when the hub does not have it, ModelUnavailable when the hub cannot be reached, NoSpace.
+        Raises ModelNotFound when the hub does not have it, ModelUnavailable when it cannot be fetched now, NoSpace.
         """
         with self._downloads[model]:
             if self._present(model) is None:
@@ -168,31 +181,53 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _download(model: str, progress: Callable[[Download], None]) -> None:
-    unavailable = ModelUnavailable(
-        f"The model {model} is not on this machine, and the Hugging Face hub cannot be reached to fetch it."
-    )
+    missing = f"The model {model} is not on this machine, and"
     if huggingface_hub.is_offline_mode():
-        raise unavailable
+        raise ModelUnavailable(f"{missing} the Hugging Face hub cannot be reached to fetch it.")
     cache = Path(huggingface_hub.constants.HF_HUB_CACHE)
     cache.mkdir(parents=True, exist_ok=True)
-    try:
+    with _explained(model, f"{missing} the Hugging Face hub cannot be reached to fetch it. Try again later."):
         files = huggingface_hub.snapshot_download(model, allow_patterns=_FILES, dry_run=True)
         total = sum(file.file_size or 0 for file in files if file.will_download)
         if shutil.disk_usage(cache).free < total + _SPARED_BYTES:
-            raise NoSpace(f"The model {model} has {total / 1e6:.0f} MB, which this server's disk has no room for.")
-        blobs = _repository(model) / "blobs"
-        before = _size(blobs)
-        with ThreadPoolExecutor(max_workers=1) as executor:
-            downloading = executor.submit(huggingface_hub.snapshot_download, model, allow_patterns=_FILES)
-            while not downloading.done():
-                progress(Download(min(total, _size(blobs) - before), total))
-                wait([downloading], timeout=_POLL_SECONDS)
-            downloading.result()
-        progress(Download(total, total))
-    except (OSError, huggingface_hub.errors.HfHubHTTPError) as error:
-        if isinstance(error.__cause__, huggingface_hub.errors.RepositoryNotFoundError):
+            raise _no_space(model, f"has {total / 1e6:.0f} MB")
+    blobs = _repository(model) / "blobs"
+    before = _size(blobs)
+    with (
+        _explained(model, f"{missing} its download from the Hugging Face hub broke off. Try again later."),
+        ThreadPoolExecutor(max_workers=1) as executor,
+    ):
+        downloading = executor.submit(huggingface_hub.snapshot_download, model, allow_patterns=_FILES)
+        while not downloading.done():
+            progress(Download(min(total, _size(blobs) - before), total))
+            wait([downloading], timeout=_POLL_SECONDS)
+        downloading.result()
+    progress(Download(total, total))
+
+
+@contextmanager
+def _explained(model: str, unavailable: str) -> Iterator[None]:
+    """Turns what the hub's client raises into ModelNotFound, NoSpace, or ModelUnavailable with that message.
+
+    It passes on what its parts raise, httpx, hf_xet and the file system, which have no class in common.
+    """
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        _logger.warning("the model %s cannot be fetched: %s: %s", model, type(error).__name__, error)
+        if isinstance(error, huggingface_hub.errors.HFValidationError) or isinstance(
+            error.__cause__, huggingface_hub.errors.RepositoryNotFoundError
+        ):
             raise ModelNotFound(f"The hub has no model {model}, or does not show it to this server.") from error
-        raise unavailable from error
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _no_space(model, "is larger than expected") from error
+        raise ModelUnavailable(unavailable) from error
+
+
+def _no_space(model: str, size: str) -> NoSpace:
+    return NoSpace(f"The model {model} {size}, which this server's disk has no room for.")
 
 
 def _size(folder: Path) -> int:
