@@ -16,6 +16,10 @@ from whisper_api.settings import Settings
 
 _logger = logging.getLogger("whisper_api")
 
+# What could not be had is asked for again after so long: a hub answers again, memory is freed, and monitors are to see
+# that requests are served.
+_RETRY_SECONDS = 30.0
+
 
 class DiarizationCheck(BaseModel):
     """Whether speakers could be told apart when the server started, and if not, why."""
@@ -25,7 +29,7 @@ class DiarizationCheck(BaseModel):
 
 
 class Preload:
-    """The loading of an engine's default model, in a thread of its own."""
+    """The loading of an engine's default model, in a thread of its own; tried again until it succeeds."""
 
     def __init__(self, engine: Engine, diarization: Diarization | None) -> None:
         self._engine = engine
@@ -40,19 +44,32 @@ class Preload:
     def _run(self) -> None:
         checking = threading.Thread(target=self._check_diarization, name="diarization check", daemon=True)
         checking.start()
+        while not self._load():
+            threading.Event().wait(_RETRY_SECONDS)
+        checking.join()
+        self._done = True
+        _logger.info("ready")
+        # The thread stays. When the one that loaded a model has ended, CTranslate2 4.8.5 takes three times the
+        # processor time for the same recording. Threads of executors, which load other models, do not end either.
+        threading.Event().wait()
+
+    def _load(self) -> bool:
+        """Whether the model was loaded; otherwise `_failure` says why not, and the log unless it has said so before."""
+        told = str(self._failure)
         try:
             self._engine.fetch(self._engine.default_model)
             self._engine.load(self._engine.default_model)
         except EngineError as error:
             self._failure = error
-            _logger.error("The default model %s was not loaded: %s", self._engine.default_model, error)
-        else:
-            checking.join()
-            self._done = True
-            _logger.info("ready")
-        # The thread stays. When the one that loaded a model has ended, CTranslate2 4.8.5 takes three times the
-        # processor time for the same recording. Threads of executors, which load other models, do not end either.
-        threading.Event().wait()
+            if str(error) != told:
+                _logger.error("The default model %s was not loaded: %s", self._engine.default_model, error)
+            return False
+        except Exception:
+            self._failure = ModelUnavailable("The model cannot be loaded; the server's log says why.")
+            if str(self._failure) != told:
+                _logger.exception("The default model %s was not loaded", self._engine.default_model)
+            return False
+        return True
 
     def _check_diarization(self) -> None:
         if self._diarization is None:
@@ -62,16 +79,21 @@ class Preload:
         except DiarizationUnavailable as error:
             self.diarization_check = DiarizationCheck(available=False, message=str(error))
             _logger.warning("diarization is unavailable: %s", error)
+        except Exception:
+            message = "Whether speakers can be told apart could not be checked; the server's log says why."
+            self.diarization_check = DiarizationCheck(available=False, message=message)
+            _logger.exception("diarization cannot be checked")
         else:
             self.diarization_check = DiarizationCheck(available=True)
             _logger.info("diarization is available")
 
     def check(self) -> None:
         """Raises why the model is not loaded, ModelUnavailable while it still is being loaded."""
+        if self._done:
+            return
         if self._failure is not None:
             raise self._failure
-        if not self._done:
-            raise ModelUnavailable("The model is being loaded.", retry_after=1)
+        raise ModelUnavailable("The model is being loaded.", retry_after=1)
 
 
 def begin(engine: Engine, settings: Settings, diarization: Diarization | None = None) -> Preload:
