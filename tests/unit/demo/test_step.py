@@ -25,7 +25,8 @@ def test_what_is_shown_is_shown_at_once(tmp_path: Path) -> None:
 
 
 def test_a_long_step_says_that_it_goes_on(tmp_path: Path) -> None:
-    assert "   … A long one, 5 s\n" in step(tmp_path, "A long one", "sleep", "6.5").stdout
+    # It counts whole seconds, and a busy machine may skip one.
+    assert re.search(r"^   … A long one, [56] s$", step(tmp_path, "A long one", "sleep", "6.5").stdout, re.MULTILINE)
 
 
 def test_a_failure_shows_what_was_printed(tmp_path: Path) -> None:
