@@ -47,8 +47,8 @@ class Preload:
         while not self._load():
             threading.Event().wait(_RETRY_SECONDS)
         checking.join()
-        self._done = True
         _logger.info("ready")
+        self._done = True
         # The thread stays. When the one that loaded a model has ended, CTranslate2 4.8.5 takes three times the
         # processor time for the same recording. Threads of executors, which load other models, do not end either.
         threading.Event().wait()

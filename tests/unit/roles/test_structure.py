@@ -68,6 +68,13 @@ def test_internal_variables_bear_the_name_of_the_role(role: Path) -> None:
 
 
 @every_role
+def test_no_result_of_a_task_hides_a_variable(role: Path) -> None:
+    variables = {*read_defaults(role), *(name for path in (role / "vars").glob("*.yml") for name in read_yaml(path))}
+    tasks = "\n".join(path.read_text(encoding="utf-8") for path in files_of(role, "tasks", "handlers"))
+    assert set(re.findall(r"^ *register: (\w+)$", tasks, re.MULTILINE)) & variables == set()
+
+
+@every_role
 def test_every_variable_is_used(role: Path) -> None:
     defaults = read_defaults(role)
     sources = files_of(role, "tasks", "handlers", "templates", "vars")
