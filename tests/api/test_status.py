@@ -22,7 +22,7 @@ def test_services_versions_memory_certificates_and_room(demo: Demo) -> None:
     command = ["ansible-playbook", "playbooks/status.yml", "-i", "inventory/demo"]
     plain = os.environ | {"ANSIBLE_NOCOLOR": "1"}
     output = subprocess.run(command, cwd=ROOT, env=plain, check=True, capture_output=True, text=True).stdout
-    (shown,) = [part for part in output.split("TASK ") if part.startswith("[Show it]")]
+    (shown,) = [part for part in output.split("TASK ") if part.startswith("[Show the status]")]
     lines = yaml.safe_load(shown.partition("=>")[2].partition("\n\n")[0])["msg"].splitlines()
     services = {"faster-whisper": demo.url, "whisperx": demo.whisperx_url}
     rows = {line.split()[0]: line for line in lines[1 : 1 + len(services)]}
@@ -36,4 +36,4 @@ def test_services_versions_memory_certificates_and_room(demo: Demo) -> None:
         assert ("MiB" in row) == running, row
     assert any(line.startswith("certificate of portal.") for line in lines)
     assert lines[-1].startswith("disk: ")
-    assert lines[-1].endswith(" left")
+    assert lines[-1].endswith(" free")
