@@ -16,12 +16,12 @@ Task = Literal["transcribe", "translate"]
 # How times were found: by aligning text and sound, from the decoder's attention, or as the decoder wrote them.
 Timing = Literal["aligned", "attention", "decoded"]
 
-# What is being done, in this order: the file becomes samples, speakers are told apart, text is written, its words are
-# aligned with the sound. Aligning begins while text is written; "alignment" is what is left of it then.
+# The stages of a transcription, in this order: decode the file, diarize, transcribe, align the words with the audio.
+# Alignment starts during transcription; the stage "alignment" is the part that remains after it.
 Stage = Literal["decoding", "speakers", "text", "alignment"]
 
-# Is told a stage and the share of it that is done, from 0 to 1. What it raises ends the work. It may block for minutes,
-# while the models are another thread's: a request goes before a job.
+# Receives a stage and its completed share, from 0 to 1. An exception that it raises ends the work. It may block for
+# minutes while another thread uses the models: requests take precedence over jobs.
 Reached = Callable[[Stage, float], None]
 
 UNKNOWN_SPEAKER = "UNKNOWN"

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from whisper_api.engine import Options, Stage
 
-# What part of the time each stage takes, in the order of the stages. On two cores of a Zen 4, with base in int8, 64
-# minutes take 5 s to decode, 175 s to write down, and with the demo's pipeline 160 s to tell speakers apart
-# (docs/performance.md). Aligning goes along with the text; what is left of it then is short.
+# The share of the time that each stage takes, in the order of the stages. Computed from CPU times of two Zen 4 cores,
+# base in int8, the demo's pipeline: 64 minutes need 5 s of decoding, 160 s of diarization and 175 s of transcription
+# (docs/performance.md). Alignment runs during transcription, and little of it remains afterwards.
 _WEIGHTS: Mapping[Stage, float] = {"decoding": 1, "speakers": 47, "text": 49, "alignment": 3}
 _ORDER: tuple[Stage, ...] = tuple(_WEIGHTS)
 

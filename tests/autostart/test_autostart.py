@@ -300,7 +300,7 @@ def test_a_wrong_configuration_changes_nothing(host: Host) -> None:
         assert checked.rc == 78
         assert "line 3: idleTimeout: must be a number of seconds, 0 (never stopped) or more; got -1" in checked.stderr
         wait_until(
-            lambda: "is not in force" in host.check_output("journalctl --unit docker-autostart --output cat --lines 5"),
+            lambda: "was not applied" in host.check_output("journalctl --unit docker-autostart --output cat --lines 5"),
             10,
         )
         assert get().status_code == 200

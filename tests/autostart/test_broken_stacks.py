@@ -83,7 +83,7 @@ def reload(host: Host) -> None:
     since = host.check_output("date +%s.%N")
     host.check_output("systemctl reload docker-autostart")
     deadline = time.monotonic() + 20
-    while " in force" not in host.check_output("journalctl --unit docker-autostart --output cat --since @%s", since):
+    while " applied" not in host.check_output("journalctl --unit docker-autostart --output cat --since @%s", since):
         assert time.monotonic() < deadline
         time.sleep(0.2)
 

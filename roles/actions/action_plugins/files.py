@@ -73,7 +73,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
                 seen[path] = ("l", target) if kind == "l" else (kind, mode, owner, group)
             else:
                 checksum, path = line.split("  ", 1)
-                if seen[path][0] == "f":
+                if seen[path][0] == "f":  # sha256sum follows a link
                     seen[path] += (checksum,)
         return seen
 
@@ -113,7 +113,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
 
 def _with_mode(entry: dict[str, Any]) -> dict[str, Any]:
     if not entry["path"].startswith("/"):
-        raise AnsibleActionFail(f"{entry['path']} is no absolute path.")
+        raise AnsibleActionFail(f"{entry['path']} is not an absolute path: it has to start with /.")
     mode = entry["mode"] or ("0755" if entry["state"] == "directory" else "0644")
     if not mode.isdecimal():
         raise AnsibleActionFail(f'{mode} of {entry["path"]} is no octal mode in quotes, as "0644".')

@@ -27,6 +27,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
 
     def _look(self, names: list[str], task_vars: dict[str, Any] | None) -> list[set[str]]:
         """Return the properties of each unit; systemd prints a paragraph per unit, in the given order."""
+        # As `_act` of files.py: Ansible loads each action plugin of a role alone, so that one cannot import another.
         task = self._task.copy()
         task.args = {"argv": ["systemctl", "show", "--property=ActiveState,UnitFileState", "--", *names]}
         probe = self._shared_loader_obj.action_loader.get(

@@ -420,7 +420,7 @@ async def test_reload_with_a_good_and_a_bad_file(tmp_path: Path) -> None:
         assert (await machine.get())[0] == 200
         machine.configure(idleTimeout=1)
         machine.process.send_signal(signal.SIGHUP)
-        await machine.log_says("is in force")
+        await machine.log_says("was applied")
         await machine.log_says("stopped (idle)")
 
 
@@ -448,7 +448,7 @@ async def test_reload_survives_any_file(tmp_path: Path, written: str, logged: st
         await machine.log_says("the configuration stays as it was")
         machine.configure(idleTimeout=1)
         machine.process.send_signal(signal.SIGHUP)
-        await machine.log_says("is in force")
+        await machine.log_says("was applied")
 
 
 async def test_operators_commands(tmp_path: Path) -> None:

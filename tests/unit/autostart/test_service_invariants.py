@@ -34,7 +34,7 @@ class Life(RuleBasedStateMachine):
         self.stack = FakeStack()
         self.clients: set[asyncio.Task[None]] = set()
         self.leases = 0
-        self.touching_visits = 0
+        self.keeping_leases = 0
         self.stack.in_use = lambda: self.leases
         self.quiet_since = self.loop.time()
         self.faults: list[str] = []
@@ -152,7 +152,7 @@ class Life(RuleBasedStateMachine):
             self.service.state is State.READY
             and self.service.settings.idle_timeout
             and not self.service.pinned
-            and not self.touching_visits
+            and not self.keeping_leases
             and self.stack.jobs == 0
         ):
             idle_for = self.loop.time() - self.quiet_since
@@ -215,7 +215,7 @@ class Life(RuleBasedStateMachine):
             finally:
                 assert self.loop.time() - began <= patience + ROUNDING, "held beyond its deadline"
             self.leases += 1
-            self.touching_visits += wake
+            self.keeping_leases += wake
             refused = not self.stack.up
             entered = self.loop.time()
             lease.waits_since = lambda: entered if uploads else None  # noqa: B023  # at once or at the next attempt
@@ -224,7 +224,7 @@ class Life(RuleBasedStateMachine):
                     await self._use_container(stays, lease)
             finally:
                 self.leases -= 1
-                self.touching_visits -= wake
+                self.keeping_leases -= wake
                 if wake:
                     self._not_quiet()
                 if refused:

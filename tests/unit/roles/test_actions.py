@@ -53,7 +53,7 @@ class Play:
         self.printed = ""
 
     def __call__(self, *tasks: Task, options: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """The results of the actions, one after the other."""
+        """Return the results of the actions, in their order."""
         playbook, note = self._folder / "playbook.yml", self._folder / "note.json"
         acts = [TASK % (action, json.dumps(arguments)) for action, arguments in tasks]
         playbook.write_text(PLAYBOOK + "".join(acts) + NOTE, encoding="utf-8")
@@ -159,7 +159,7 @@ def test_files_shows_the_difference_in_check_mode_and_changes_nothing(play: Play
 def test_files_refuses_what_is_wrong_and_says_what(play: Play, tmp_path: Path) -> None:
     refused = {
         f"{tmp_path}/file": entry(tmp_path / "file", content="wrong\n", validate="grep right %s"),
-        "relative is no absolute path": {"path": "relative", "content": ""},
+        "relative is not an absolute path": {"path": "relative", "content": ""},
         "u=rw of /a is no octal mode": {"path": "/a", "content": "", "mode": "u=rw"},
         "content": {"path": "/a"},
         "target": {"path": "/a", "state": "link"},

@@ -1,4 +1,4 @@
-"""What is told of the stages that WhisperX adds, without its models."""
+"""Progress reports of the stages that WhisperX adds, without its models."""
 
 import threading
 from collections.abc import Iterator

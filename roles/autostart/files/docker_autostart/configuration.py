@@ -33,7 +33,7 @@ class Problem:
 
 
 class ConfigurationError(Exception):
-    """The file is not in force. `problems` is everything that is wrong with it."""
+    """The file cannot be applied. `problems` is everything that is wrong with it."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))

@@ -154,11 +154,11 @@ class _Daemon:
             except ConfigurationError as error:
                 for problem in error.problems:
                     log.error("%s: %s", self._configuration_file, problem)
-                log.error("%s is not in force, the configuration stays as it was", self._configuration_file)
+                log.error("%s was not applied, the configuration stays as it was", self._configuration_file)
             else:
                 await self._fleet.apply(configuration)
                 self._note_whole_projects(described)
-                log.info("%s is in force, %d services", self._configuration_file, len(configuration.services))
+                log.info("%s was applied, %d services", self._configuration_file, len(configuration.services))
                 notifier.tell(f"STATUS=Serving {len(configuration.services)} services")
 
     async def _checked_configuration(self) -> tuple[Configuration, dict[str, set[str]]]:

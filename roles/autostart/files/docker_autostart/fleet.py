@@ -71,7 +71,7 @@ class Fleet:
             service.cut_late_leases(drain_since)
 
     async def apply(self, configuration: Configuration) -> None:
-        """Put a checked configuration in force. Containers of services that left it are let alone."""
+        """Apply a checked configuration. Containers of services that left it are let alone."""
         self.configuration = configuration
         for host, service in list(self.services.items()):
             settings = configuration.services.get(host)
