@@ -41,7 +41,7 @@ def test_other_names_are_shown_whose_certificates_are_still_to_be_made(
 def test_a_key_that_is_put_in_force_and_used_is_not_shown(site: Callable[..., str]) -> None:
     key = "further-key-0123456789abcdef0123456789"
     printed = site(nginx_api_keys=[{"name": "further", "key": key}])
-    assert "understood" in printed, "the recording was sent with that key"
+    assert "transcribed" in printed, "the recording was sent with that key"
     assert key not in printed
 
 
