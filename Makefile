@@ -68,7 +68,7 @@ wheels: tools ## Download PyTorch for the image of WhisperX in demo and tests
 ## Tests
 
 .PHONY: check test test-all test-unit test-engine test-accuracy test-media test-templates test-preflight test-api test-guide test-browser
-.PHONY: test-autostart test-whisperx test-kills molecule bench bench-quick
+.PHONY: test-autostart test-meetings test-whisperx test-kills molecule bench bench-quick
 check: dev-tools ## Tests without Docker and models, in three minutes: lint, unit, templates
 	$(MAKE) --keep-going --jobs=2 --output-sync=target lint-ansible test-unit lint-types lint-python lint-yaml lint-shell test-templates
 
@@ -111,6 +111,9 @@ test-guide: dev-tools .demo/env ## Run every code block of the user guides again
 test-browser: dev-tools .demo/env ## Test the portal of the running demo in Chromium; SCREENSHOT=docs/portal.png takes a screenshot
 	tests/browser/chromium
 	set -a; . .demo/env; SCREENSHOT='$(SCREENSHOT)' pytest tests/browser
+
+test-meetings: dev-tools .demo/env ## Test an hour of meeting with speakers on the running demo; half an hour
+	set -a; . .demo/env; pytest tests/meetings
 
 test-autostart: dev-tools .demo/env ## Test cold starts, idle stops and restarts on the running demo, with a short idle timeout
 	tests/autostart/run
