@@ -39,15 +39,15 @@ VOICES: dict[str, Voice] = {
     "lecturer": [("silero/test.wav", 0, 0)],
     "dickens": [("moonshine/two_cities.wav", 3.5, 40)],
     "austen": [(f"{_LIBRIVOX}-{number}.wav", 0, 0) for number in ("0870", "0880", "0890", "0920", "0930")],
-    "polyglot": [
-        (f"audioeval/{name}.wav", 0, 0)
-        for name in ("es/conteo", "es/pangrama", "pt/contagem", "pt/pangrama", "pl/liczenie", "pl/pangrama")
-    ],
     "caller": [("pyannote/sample.wav", 15.0, 17.9), ("pyannote/sample.wav", 21.8, 27.7)],
     "called": [
         ("pyannote/sample.wav", 8.4, 9.8),
         ("pyannote/sample.wav", 11.1, 14.4),
         ("pyannote/sample.wav", 18.7, 21.4),
+    ],
+    "polyglot": [
+        (f"audioeval/{name}.wav", 0, 0)
+        for name in ("es/conteo", "es/pangrama", "pt/contagem", "pt/pangrama", "pl/liczenie", "pl/pangrama")
     ],
     "hindi": [(f"audioeval/hi/{name}.wav", 0, 0) for name in ("ginti", "namaste_duniya", "pangrama")],
     "chinese": [(f"audioeval/zh/{name}.wav", 0, 0) for name in ("jishu", "nihao_shijie", "pangrama")],
