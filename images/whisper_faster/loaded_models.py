@@ -1,22 +1,20 @@
-"""Which models are in memory, and when they leave it."""
+"""Loads the models of CTranslate2, as many as there is memory for."""
 
-import gc
 import importlib.util
 import logging
-import threading
-import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import ctranslate2
 
 from whisper_api import cgroup
-from whisper_api.engine import ModelInUse, ModelTooLarge, ModelUnavailable
+from whisper_api.engine import ModelTooLarge, ModelUnavailable
 from whisper_api.settings import Settings
-from whisper_faster import freed_memory, window_threads
+from whisper_faster import window_threads
+from whisper_faster.residency import Residency
 from whisper_faster.short_windows import Encode, ShortWindowModel
 
 _logger = logging.getLogger("whisper_api")
@@ -40,12 +38,10 @@ _LARGEST_BATCH = 4
 SEED = 0
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Loaded:
     model: ShortWindowModel
     bytes: int
-    used: float = field(default_factory=time.monotonic)
-    users: int = 0
 
 
 class LoadedModels:
@@ -57,11 +53,10 @@ class LoadedModels:
         self._settings = settings
         self._folder = folder
         self._memory_bytes = memory_bytes
-        self._models: dict[str, _Loaded] = {}
-        self._lock = threading.Lock()
+        self._resident = Residency[_Loaded](settings.ttl)
 
     def names(self) -> Collection[str]:
-        return tuple(self._models)
+        return self._resident.names()
 
     @contextmanager
     def use(self, name: str) -> Iterator[ShortWindowModel]:
@@ -69,20 +64,11 @@ class LoadedModels:
 
         Raises ModelUnavailable, ModelTooLarge; a second caller waits for the first.
         """
-        with self._lock:
-            if name not in self._models:
-                self._models[name] = self._load(name)
-                self._look_again(name, self._settings.ttl)
-            loaded = self._models[name]
-            loaded.users += 1
-        try:
-            yield loaded.model
-        finally:
-            loaded.model.forget()
-            freed_memory.give_back()
-            with self._lock:
-                loaded.users -= 1
-                loaded.used = time.monotonic()
+        with self._resident.use(name, lambda: self._load(name)) as loaded:
+            try:
+                yield loaded.model
+            finally:
+                loaded.model.forget()
 
     def batch_size(self, name: str) -> int:
         """How many windows a loaded model may decode at once: what is set, or what there is memory for.
@@ -91,34 +77,26 @@ class LoadedModels:
         """
         if self._settings.batch_size:
             return self._settings.batch_size
-        if self._models[name].model.encoder is None:
+        models = self._resident.models()
+        model = models[name].model
+        if model.encoder is None:
             return 1
-        room = self._memory_bytes() - _RESERVED_BYTES - sum(loaded.bytes for loaded in self._models.values())
-        workers = self._models[name].model.workers
-        largest = _LARGEST_BATCH if workers == 1 else workers
-        return max(1, min(largest, int(room / (_WINDOW_SHARE * self._models[name].bytes))))
+        room = self._memory_bytes() - _RESERVED_BYTES - sum(loaded.bytes for loaded in models.values())
+        largest = _LARGEST_BATCH if model.workers == 1 else model.workers
+        return max(1, min(largest, int(room / (_WINDOW_SHARE * models[name].bytes))))
 
     def unload(self, name: str) -> bool:
         """Whether the model was in memory, which it is not any more. Raises ModelInUse."""
-        with self._lock:
-            if name not in self._models:
-                return False
-            if self._models[name].users:
-                raise ModelInUse(f"The model {name} is at work. Try again when it is done.")
-            self._drop(name)
-            return True
+        return self._resident.unload(name)
 
     def unload_unused(self) -> None:
-        with self._lock:
-            for name in [name for name, loaded in self._models.items() if not loaded.users]:
-                self._drop(name)
+        self._resident.unload_unused()
 
     def _load(self, name: str) -> _Loaded:
         folder = self._folder(name)
         needed = int((folder / "model.bin").stat().st_size * _GROWTH.get(self._settings.compute_type, 1.0))
         if self._settings.inference_device == "cpu":
             self._make_room(name, needed)
-        start = time.monotonic()
         ctranslate2.set_random_seed(SEED)
         cores = self._settings.cpu_threads or cgroup.cpu_threads()
 
@@ -138,7 +116,6 @@ class LoadedModels:
                 f"The model {name} cannot be loaded; the server's log says why. Its files may have to be fetched again."
             ) from error
         model.shortens = self._settings.short_windows
-        _logger.info("loaded %s in %.1f s", name, time.monotonic() - start)
         return _Loaded(model, needed)
 
     def _model_with(self, folder: Path, threads: int, cores: int) -> ShortWindowModel:
@@ -180,38 +157,14 @@ class LoadedModels:
                 f"The model {name} needs {needed / 1e6:.0f} MB of memory, this server has {max(room, 0) / 1e6:.0f} MB "
                 "for models. Use a smaller model."
             )
-        idle = sorted((loaded.used, other) for other, loaded in self._models.items() if not loaded.users)
-        for _, other in idle:
-            if sum(loaded.bytes for loaded in self._models.values()) + needed <= room:
+        for other in self._resident.unused():
+            if self._taken() + needed <= room:
                 return
-            self._drop(other)
+            self._resident.unload(other)
             _logger.info("unloaded %s to make room for %s", other, name)
-        if sum(loaded.bytes for loaded in self._models.values()) + needed > room:
+        if self._taken() + needed > room:
             raise ModelUnavailable(f"There is no memory for the model {name} while another one is at work.")
 
-    def _drop(self, name: str) -> None:
-        del self._models[name]
-        gc.collect()
-        freed_memory.give_back()
-
-    def _look_again(self, name: str, seconds: float) -> None:
-        if seconds < 0:
-            return
-        timer = threading.Timer(seconds, self._forget_unused, [name])
-        timer.daemon = True
-        timer.start()
-
-    def _forget_unused(self, name: str) -> None:
-        with self._lock:
-            if name not in self._models:
-                return
-            loaded = self._models[name]
-            left = loaded.used + self._settings.ttl - time.monotonic()
-            if loaded.users:
-                left = float(self._settings.ttl)
-            if left > 0:
-                self._look_again(name, left)
-                return
-            del loaded
-            self._drop(name)
-        _logger.info("unloaded %s, unused for %d s", name, self._settings.ttl)
+    def _taken(self) -> int:
+        """Bytes of the models in memory."""
+        return sum(loaded.bytes for loaded in self._resident.models().values())

@@ -1,85 +1,14 @@
-"""Models of torch: loaded on first use, shared, and dropped when nobody used them for a while."""
+"""Models of torch in memory, its threads and its device."""
 
 import gc
-import logging
-import threading
-import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from whisper_api.settings import Settings
 from whisper_faster import freed_memory
+from whisper_faster.residency import Residency
 
-_logger = logging.getLogger("whisper_api")
-
-
-@dataclass
-class _Loaded:
-    model: Any
-    used: float = field(default_factory=time.monotonic)
-    users: int = 0
-
-
-class TorchModels:
-    """Models by name; `ttl` is in seconds, -1 for ever."""
-
-    def __init__(self, ttl: int) -> None:
-        self._ttl = ttl
-        self._models: dict[str, _Loaded] = {}
-        self._lock = threading.Lock()
-
-    def names(self) -> Collection[str]:
-        return tuple(self._models)
-
-    @contextmanager
-    def use(self, name: str, load: Callable[[], Any]) -> Iterator[Any]:
-        """The model, made by `load` if it is not in memory, and kept there until the context is left.
-
-        Raises what `load` raises; a second caller waits for the first.
-        """
-        with self._lock:
-            if name not in self._models:
-                start = time.monotonic()
-                self._models[name] = _Loaded(load())
-                _logger.info("loaded %s in %.1f s", name, time.monotonic() - start)
-                self._look_again(name, self._ttl)
-            loaded = self._models[name]
-            loaded.users += 1
-        try:
-            yield loaded.model
-        finally:
-            freed_memory.give_back()
-            with self._lock:
-                loaded.users -= 1
-                loaded.used = time.monotonic()
-
-    def unload_unused(self) -> None:
-        with self._lock:
-            for name in [name for name, loaded in self._models.items() if not loaded.users]:
-                del self._models[name]
-            give_memory_back()
-
-    def _look_again(self, name: str, seconds: float) -> None:
-        if seconds < 0:
-            return
-        timer = threading.Timer(seconds, self._forget_unused, [name])
-        timer.daemon = True
-        timer.start()
-
-    def _forget_unused(self, name: str) -> None:
-        with self._lock:
-            if name not in self._models:
-                return
-            loaded = self._models[name]
-            left = self._ttl if loaded.users else loaded.used + self._ttl - time.monotonic()
-            if left > 0:
-                self._look_again(name, left)
-                return
-            del self._models[name], loaded
-            give_memory_back()
-        _logger.info("unloaded %s, unused for %d s", name, self._ttl)
+# Models of torch by name: loaded on first use, shared, and dropped when nobody used them for a while.
+TorchModels = Residency[Any]
 
 
 def give_memory_back() -> None:
