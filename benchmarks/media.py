@@ -13,7 +13,7 @@ import av
 
 from benchmarks.rows import Row, below
 from benchmarks.whisper_faster import ELEVEN, SHORT, SPEECH, Server, serving, wait_until_ready
-from whisper_api import audio
+from whisper_server.speech import audio
 
 _TIMES = 40
 _LIMIT = 43_200.0

@@ -146,7 +146,7 @@ def peak_megabytes(pid: int) -> float:
 
 def join(parts: Sequence[str], path: Path) -> float:
     """Write recordings one after the other; how many seconds they are."""
-    from whisper_api import audio
+    from whisper_server.speech import audio
 
     seconds = 0.0
     with wave.open(str(path), "wb") as file:

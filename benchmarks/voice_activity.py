@@ -17,9 +17,9 @@ import torch
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from whisperx.vads import Pyannote
 
-from whisper_api.audio import decode
-from whisper_api.engine import VoiceActivity
-from whisper_faster import speech
+from whisper_server.engines.whisper import speech
+from whisper_server.speech.audio import decode
+from whisper_server.speech.engine import VoiceActivity
 
 THREADS = 2
 ROUNDS = 3

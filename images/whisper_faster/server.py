@@ -7,16 +7,16 @@ import gc
 # Modules stay as long as the process. To look for rubbish among them takes a tenth of the time that their import takes.
 gc.disable()
 
-from whisper_api import preload
-from whisper_api.settings import Settings
-from whisper_faster.engine import FasterWhisperEngine
+from whisper_server.engines.whisper.engine import FasterWhisperEngine
+from whisper_server.process.settings import Settings
+from whisper_server.work import preload
 
 settings = Settings()
 engine = FasterWhisperEngine(settings)
 preloading = preload.begin(engine, settings)
 
 # FastAPI and the routes, while the model is loaded.
-from whisper_api.app import create_app
+from whisper_server.http.app import create_app
 
 app = create_app(engine, settings, title="faster-whisper", preloading=preloading)
 

@@ -13,11 +13,12 @@ import pytest
 
 from tests.api.accuracy import errors
 from tests.engine.conftest import BASE
-from whisper_api import audio, inference
-from whisper_api.engine import Options
-from whisper_api.settings import Settings
-from whisper_faster import short_windows
-from whisper_faster.engine import FasterWhisperEngine
+from whisper_server.engines.whisper import short_windows
+from whisper_server.engines.whisper.engine import FasterWhisperEngine
+from whisper_server.process.settings import Settings
+from whisper_server.speech import audio
+from whisper_server.speech.engine import Options
+from whisper_server.work import inference
 
 # Of the word error rate, of all recordings together and of one; in a short one a single word is more than that.
 MOST_POINTS = 0.3

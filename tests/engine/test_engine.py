@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from tests.api.accuracy import word_error_rate
-from whisper_api import audio, inference
-from whisper_api.engine import ModelInUse, ModelUnavailable, Options, Stage, Transcript, UnsupportedOption
-from whisper_api.settings import Settings
-from whisper_faster import interruptible
-from whisper_faster.engine import FasterWhisperEngine
+from whisper_server.engines import interruptible
+from whisper_server.engines.whisper.engine import FasterWhisperEngine
+from whisper_server.process.settings import Settings
+from whisper_server.speech import audio
+from whisper_server.speech.engine import ModelInUse, ModelUnavailable, Options, Stage, Transcript, UnsupportedOption
+from whisper_server.work import inference
 
 BASE = "Systran/faster-whisper-base"
 TINY = "Systran/faster-whisper-tiny.en"

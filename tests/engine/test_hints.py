@@ -9,12 +9,13 @@ import pytest
 
 from tests.api import sounds
 from tests.api.accuracy import word_error_rate
-from whisper_api import audio, inference
-from whisper_api.engine import Options, Transcript
-from whisper_api.settings import Settings
-from whisper_faster import hints
-from whisper_faster.engine import FasterWhisperEngine
-from whisper_faster.short_windows import ShortWindowModel
+from whisper_server.engines.whisper import hints
+from whisper_server.engines.whisper.engine import FasterWhisperEngine
+from whisper_server.engines.whisper.short_windows import ShortWindowModel
+from whisper_server.process.settings import Settings
+from whisper_server.speech import audio
+from whisper_server.speech.engine import Options, Transcript
+from whisper_server.work import inference
 
 BASE = "Systran/faster-whisper-base"
 TINY = "Systran/faster-whisper-tiny.en"

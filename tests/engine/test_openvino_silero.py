@@ -5,8 +5,8 @@ import pytest
 from faster_whisper.utils import get_assets_path
 from faster_whisper.vad import SileroVADModel
 
-from whisper_api import audio
-from whisper_faster import openvino_silero
+from whisper_server.engines.whisper import openvino_silero
+from whisper_server.speech import audio
 
 
 @pytest.fixture(scope="module")

@@ -23,9 +23,9 @@ COMMIT = "a" * 40
 # In a process of its own: huggingface_hub reads its environment when it is first imported.
 PULL = """
 import json, sys
-from whisper_api.engine import EngineError
-from whisper_api.settings import Settings
-from whisper_faster.models import ModelCache
+from whisper_server.speech.engine import EngineError
+from whisper_server.process.settings import Settings
+from whisper_server.engines.whisper.models import ModelCache
 cache = ModelCache(Settings(model="base", allowed_models=["Systran/*"]))
 told = []
 try:

@@ -7,8 +7,8 @@ import pytest
 from ctranslate2 import StorageView
 from faster_whisper.audio import pad_or_trim
 
-from whisper_api import audio
-from whisper_faster.short_windows import Features, ShortWindowModel
+from whisper_server.engines.whisper.short_windows import Features, ShortWindowModel
+from whisper_server.speech import audio
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_a_short_recording_has_a_window_of_ten_seconds(
 def test_an_implausible_text_is_decoded_again_in_the_whole_window(
     model: ShortWindowModel, samples: Features, encoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whisper_faster.short_windows._LOWEST_LOG_PROBABILITY", 0.0)
+    monkeypatch.setattr("whisper_server.engines.whisper.short_windows._LOWEST_LOG_PROBABILITY", 0.0)
     assert "Dashwood" in "".join(segment.text for segment in model.transcribe(samples, language="en")[0])
     assert encoded == [1100, 3000]
 

@@ -9,9 +9,10 @@ import pytest
 
 from tests.api import sounds
 from tests.api.accuracy import errors, word_error_rate
-from whisper_api import audio, inference
-from whisper_api.engine import Options
-from whisper_faster.engine import FasterWhisperEngine
+from whisper_server.engines.whisper.engine import FasterWhisperEngine
+from whisper_server.speech import audio
+from whisper_server.speech.engine import Options
+from whisper_server.work import inference
 
 BASE = "Systran/faster-whisper-base"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.media.hearing import DOCUMENTED
 from tests.media.mutations import mutated
-from whisper_api import audio
+from whisper_server.speech import audio
 
 # A bound against hanging, not a measure of speed: these files last a second or two, and two are decoded at a time.
 TIME_LIMIT = 20.0

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from whisper_api import audio
-from whisper_api.engine import AudioTooLong, NotAudio, UndecodableAudio
+from whisper_server.speech import audio
+from whisper_server.speech.engine import AudioTooLong, NotAudio, UndecodableAudio
 
 LIMIT_SECONDS = 1000.0
 DOCUMENTED = (NotAudio, UndecodableAudio, AudioTooLong)

@@ -16,7 +16,7 @@ import pytest
 from tests.media import fuzz, lists
 from tests.media.fuzz import Run, bounded, resident_bytes
 from tests.media.seeds import write_seeds
-from whisper_api import audio
+from whisper_server.speech import audio
 
 SEED = 1
 COUNT = 2000

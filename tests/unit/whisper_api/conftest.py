@@ -13,8 +13,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
-from whisper_api.app import create_app
-from whisper_api.settings import Settings
+from whisper_server.http.app import create_app
+from whisper_server.process.settings import Settings
 
 
 @contextmanager

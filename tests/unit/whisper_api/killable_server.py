@@ -7,9 +7,10 @@ from typing import Any
 import uvicorn
 
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
-from whisper_api import audio, job_store, job_worker
-from whisper_api.app import create_app
-from whisper_api.settings import Settings
+from whisper_server.http.app import create_app
+from whisper_server.process.settings import Settings
+from whisper_server.speech import audio
+from whisper_server.work import job_store, job_worker
 
 
 def main(folder: str, *lingers_in: Any) -> None:

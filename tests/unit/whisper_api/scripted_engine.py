@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator, Sequence
 
-from whisper_api.audio import Recording
-from whisper_api.engine import (
+from whisper_server.speech.audio import Recording
+from whisper_server.speech.engine import (
     Download,
     EngineError,
     Model,

@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from whisper_api import audio
-from whisper_api.engine import AudioTooLong, NotAudio, UndecodableAudio
+from whisper_server.speech import audio
+from whisper_server.speech.engine import AudioTooLong, NotAudio, UndecodableAudio
 
 SECONDS = 6
 CODECS = {"mp3": "libmp3lame", "flac": "flac", "ogg": "libopus", "m4a": "aac", "webm": "libopus", "wav": "pcm_s16le"}

@@ -16,7 +16,7 @@ from pydantic import ByteSize
 from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import AUDIO, FILE, silence, wav
-from whisper_api.settings import Settings
+from whisper_server.process.settings import Settings
 
 URL = "/v1/audio/transcriptions"
 LIMIT_SECONDS = 60

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from whisper_api import cgroup
+from whisper_server.process import cgroup
 
 CORES = len(os.sched_getaffinity(0))
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.whisper_api.conftest import eventually
-from whisper_api import audio, decoder_process
-from whisper_api.decoder_process import DecoderProcesses
-from whisper_api.engine import NotAudio, UndecodableAudio
+from whisper_server.speech import audio, decoder_process
+from whisper_server.speech.decoder_process import DecoderProcesses
+from whisper_server.speech.engine import NotAudio, UndecodableAudio
 
-IMAGES = Path(decoder_process.__file__).parents[1]
+IMAGES = Path(decoder_process.__file__).parents[2]
 
 
 @pytest.fixture
@@ -61,7 +61,13 @@ def descriptors() -> int:
 
 def confined(imports: str, code: str) -> subprocess.CompletedProcess[str]:
     """How a process ends that imports something, confines itself, and runs some code for at most a second."""
-    lines = [imports, "from whisper_api import decoder_process as p", "p._SECONDS = 1", "p._be_confined()", code]
+    lines = [
+        imports,
+        "from whisper_server.speech import decoder_process as p",
+        "p._SECONDS = 1",
+        "p._be_confined()",
+        code,
+    ]
     return subprocess.run(
         [sys.executable, "-c", "\n".join(lines)],
         env={**os.environ, "PYTHONPATH": str(IMAGES)},

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import FILE
-from whisper_api.engine import (
+from whisper_server.speech.engine import (
     ModelNotFound,
     ModelUnavailable,
     NotAudio,

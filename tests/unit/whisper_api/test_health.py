@@ -5,9 +5,9 @@ import pytest
 
 from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
-from whisper_api import preload
-from whisper_api.engine import DiarizationUnavailable, EngineError, ModelNotFound, ModelUnavailable
-from whisper_api.preload import Preload
+from whisper_server.speech.engine import DiarizationUnavailable, EngineError, ModelNotFound, ModelUnavailable
+from whisper_server.work import preload
+from whisper_server.work.preload import Preload
 
 
 def test_health(http: httpx.Client) -> None:

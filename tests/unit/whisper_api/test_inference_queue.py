@@ -11,8 +11,8 @@ import pytest
 from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import FILE
-from whisper_api.errors import ApiError
-from whisper_api.inference_queue import InferenceQueue
+from whisper_server.http.errors import ApiError
+from whisper_server.work.inference_queue import InferenceQueue
 
 URL = "/v1/audio/transcriptions"
 

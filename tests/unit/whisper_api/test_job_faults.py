@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
-from whisper_api import inference, job_store, job_worker
-from whisper_api.engine import Options, Reached, Transcript, UndecodableAudio
-from whisper_api.errors import ApiError
-from whisper_api.inference_queue import InferenceQueue
-from whisper_api.job_records import Order
-from whisper_api.job_store import JobStore
-from whisper_api.job_worker import JobWorker
-from whisper_api.metrics import Metrics
-from whisper_api.settings import Settings
+from whisper_server.http.errors import ApiError
+from whisper_server.http.metrics import Metrics
+from whisper_server.process.settings import Settings
+from whisper_server.speech.engine import Options, Reached, Transcript, UndecodableAudio
+from whisper_server.work import inference, job_store, job_worker
+from whisper_server.work.inference_queue import InferenceQueue
+from whisper_server.work.job_records import Order
+from whisper_server.work.job_store import JobStore
+from whisper_server.work.job_worker import JobWorker
 
 TRANSCRIPT = Transcript("transcribe", MODEL, "en", 2.0, 1.0)
 TTL = 600

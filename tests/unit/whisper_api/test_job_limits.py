@@ -15,13 +15,13 @@ from tests.unit.whisper_api.conftest import eventually, serving
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_api.sound import FILE
 from tests.unit.whisper_api.test_jobs import add, finished, job, order, submit, taken
-from whisper_api import job_store, job_worker
-from whisper_api.engine import NoSpace, Options, Transcript
-from whisper_api.errors import ApiError
-from whisper_api.job_records import Order
-from whisper_api.job_store import JobStore
-from whisper_api.progress import Progress
-from whisper_api.settings import Settings
+from whisper_server.http.errors import ApiError
+from whisper_server.process.settings import Settings
+from whisper_server.speech.engine import NoSpace, Options, Transcript
+from whisper_server.work import job_store, job_worker
+from whisper_server.work.job_records import Order
+from whisper_server.work.job_store import JobStore
+from whisper_server.work.progress import Progress
 
 URL = "/v1/audio/transcriptions"
 ASYNC = {"prefer": "respond-async"}

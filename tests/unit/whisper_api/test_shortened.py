@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import FILE
-from whisper_api import streaming
-from whisper_api.engine import Transcript
+from whisper_server.http import streaming
+from whisper_server.speech.engine import Transcript
 
 URL = "/v1/audio/transcriptions"
 HEADER = "x-whisper-shortened"

@@ -11,10 +11,11 @@ from openai.types.audio import TranscriptionDiarized
 from tests.unit.whisper_api.conftest import eventually, serving
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_api.sound import AUDIO
-from whisper_api import preload, speaker_transcriptions, translations
-from whisper_api.app import create_app
-from whisper_api.engine import DiarizationUnavailable, Speakers
-from whisper_api.settings import Settings
+from whisper_server.http import speaker_transcriptions, translations
+from whisper_server.http.app import create_app
+from whisper_server.process.settings import Settings
+from whisper_server.speech.engine import DiarizationUnavailable, Speakers
+from whisper_server.work import preload
 
 NO_TOKEN = "Telling speakers apart needs a Hugging Face token, and the server has none."
 

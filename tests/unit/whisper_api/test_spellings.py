@@ -13,10 +13,10 @@ from faster_whisper.tokenizer import _LANGUAGE_CODES
 from tests.unit.whisper_api.conftest import eventually, serving
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_api.sound import AUDIO, FILE
-from whisper_api import speaker_transcriptions, transcriptions, translations
-from whisper_api.app import create_app
-from whisper_api.languages import language_code
-from whisper_api.settings import Settings
+from whisper_server.http import speaker_transcriptions, transcriptions, translations
+from whisper_server.http.app import create_app
+from whisper_server.process.settings import Settings
+from whisper_server.speech.languages import language_code
 
 SERVERS = {"faster-whisper": transcriptions.router, "whisperx": speaker_transcriptions.router}
 URL = "/v1/audio/transcriptions"
@@ -148,7 +148,7 @@ def test_fields_of_openai_s_that_cannot_be_honoured(http: httpx.Client, forms: l
 def test_unknown_fields_are_named(
     http: httpx.Client, forms: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("whisper_api"), "propagate", True)
+    monkeypatch.setattr(logging.getLogger("whisper_server"), "propagate", True)
     for url in forms:
         caplog.clear()
         answer = http.post(url, files=FILE, data={"model": MODEL, "user": "ann", "word_timestamp": "true"})

@@ -11,9 +11,10 @@ from tests.unit.whisper_api.conftest import eventually, serving
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import FILE
 from tests.unit.whisper_api.test_jobs import audio_files, finished, job, submit
-from whisper_api import audio, job_worker
-from whisper_api.engine import Stage
-from whisper_api.settings import Settings
+from whisper_server.process.settings import Settings
+from whisper_server.speech import audio
+from whisper_server.speech.engine import Stage
+from whisper_server.work import job_worker
 
 URL = "/v1/audio/transcriptions"
 STAGES: tuple[Stage, ...] = get_args(Stage)

@@ -14,10 +14,10 @@ from starlette.requests import ClientDisconnect
 from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import AUDIO, FILE, silence
-from whisper_api import streaming
-from whisper_api.engine import ModelUnavailable, NotAudio, Reached, Segment, Transcript
-from whisper_api.inference_queue import InferenceQueue
-from whisper_api.request_log import Entry
+from whisper_server.http import streaming
+from whisper_server.http.request_log import Entry
+from whisper_server.speech.engine import ModelUnavailable, NotAudio, Reached, Segment, Transcript
+from whisper_server.work.inference_queue import InferenceQueue
 
 URL = "/v1/audio/transcriptions"
 
@@ -202,7 +202,7 @@ async def test_a_stream_that_ends_before_its_first_event_frees_the_engine(
         await asyncio.Event().wait()
 
     version = "2.4" if ending == "unwritable" else "2.3"
-    scope = {"type": "http", "asgi": {"spec_version": version}, "whisper_api.log_entry": Entry("request-1")}
+    scope = {"type": "http", "asgi": {"spec_version": version}, "whisper_server.log_entry": Entry("request-1")}
     queue = InferenceQueue(0)
     response = await streaming.stream(Request(scope, receive), queue, work, lambda _: None)
     answering = asyncio.create_task(response(scope, receive, send))

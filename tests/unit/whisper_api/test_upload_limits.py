@@ -16,9 +16,10 @@ import pytest
 from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import AUDIO, FILE
-from whisper_api import shares, upload_limits
-from whisper_api.engine import Download, Options
-from whisper_api.settings import Settings
+from whisper_server.http import upload_limits
+from whisper_server.process.settings import Settings
+from whisper_server.speech.engine import Download, Options
+from whisper_server.work import shares
 
 URL = "/v1/audio/transcriptions"
 ASYNC = {"prefer": "respond-async"}

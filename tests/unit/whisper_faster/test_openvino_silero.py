@@ -2,7 +2,7 @@ import numpy as np
 from faster_whisper.utils import get_assets_path
 from faster_whisper.vad import SileroVADModel
 
-from whisper_faster import openvino_silero
+from whisper_server.engines.whisper import openvino_silero
 
 
 def test_its_state_goes_from_one_batch_of_steps_to_the_next() -> None:

@@ -10,8 +10,8 @@ from contextlib import suppress
 
 import pytest
 
-from whisper_api.engine import ModelInUse
-from whisper_faster.residency import Residency
+from whisper_server.engines.residency import Residency
+from whisper_server.speech.engine import ModelInUse
 
 
 class Net:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from whisper_api.engine import VoiceActivity
-from whisper_faster import speech
-from whisper_faster.speech import Window
+from whisper_server.engines.whisper import speech
+from whisper_server.engines.whisper.speech import Window
+from whisper_server.speech.engine import VoiceActivity
 
 
 def test_windows_without_looking_for_speech() -> None:

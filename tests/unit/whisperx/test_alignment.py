@@ -3,8 +3,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_api.engine import Segment, Word
-from whisperx_engine.alignment import parts
+from whisper_server.engines.whisperx.alignment import parts
+from whisper_server.speech.engine import Segment, Word
 
 LONGEST = 10.0
 

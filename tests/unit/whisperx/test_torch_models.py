@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from whisperx_engine.torch_models import TorchModels
+from whisper_server.engines.whisperx.torch_models import TorchModels
 
 
 def eventually(models: TorchModels, names: tuple[str, ...]) -> bool:

@@ -1,0 +1,228 @@
+"""faster-whisper behind the `Engine` protocol: CTranslate2 on the CPU or a GPU, no torch."""
+
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from dataclasses import replace
+
+from faster_whisper.tokenizer import _LANGUAGE_CODES
+from faster_whisper.transcribe import Segment as WhisperSegment
+
+from whisper_server.engines.whisper import batches, speech
+from whisper_server.engines.whisper.hints import Hints
+from whisper_server.engines.whisper.loaded_models import LoadedModels
+from whisper_server.engines.whisper.models import ModelCache
+from whisper_server.engines.whisper.short_windows import ShortWindowModel
+from whisper_server.process.settings import Settings
+from whisper_server.speech import audio
+from whisper_server.speech.engine import (
+    Download,
+    Model,
+    Options,
+    Reached,
+    Segment,
+    Timing,
+    Transcription,
+    UnsupportedOption,
+    Word,
+)
+
+# Tried one after the other while a window's text is implausible: the values of OpenAI's reference implementation.
+_TEMPERATURES = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+
+# A recording that is longer than what a model reads at once is decoded in a batch of windows unless a client says else.
+_ONE_WINDOW_SECONDS = 30
+
+# A model reads so many tokens of earlier text at most, half of its 448.
+_CONTEXT_TOKENS = 223
+
+# What OpenAI's and others' papers say of these multilingual models: they were not trained to translate.
+_TRANSCRIBING_ONLY = ("turbo", "distil")
+
+
+class FasterWhisperEngine:
+    """Whisper models of a Hugging Face cache, loaded on first use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._cache = ModelCache(settings)
+        self._loaded = LoadedModels(settings, self._cache.folder)
+
+    @property
+    def default_model(self) -> str:
+        return self._cache.default_model
+
+    @property
+    def languages(self) -> Collection[str]:
+        return frozenset(_LANGUAGE_CODES)
+
+    def resolve(self, name: str) -> str:
+        return self._cache.resolve(name)
+
+    def models(self) -> Sequence[Model]:
+        return self._cache.present()
+
+    def loaded(self) -> Collection[str]:
+        return self._loaded.names()
+
+    def fetch(self, model: str, progress: Callable[[Download], None] = lambda _: None) -> None:
+        self._cache.fetch(model, progress)
+
+    def prepare(self, options: Options) -> None:
+        self._cache.fetch(options.model, lambda _: None)
+
+    def load(self, model: str) -> None:
+        with self._loaded.use(model):
+            speech.prepare()
+
+    def unload(self, model: str) -> bool:
+        return self._loaded.unload(model)
+
+    def unload_unused(self) -> None:
+        self._loaded.unload_unused()
+
+    def delete(self, model: str) -> None:
+        self._cache.delete(model)
+
+    def transcribe(self, recording: audio.Recording, options: Options, reached: Reached) -> Transcription:
+        timing: Timing = "attention" if options.word_timestamps else "decoded"
+        # The generator's body runs when the first segment is asked for, and then there is a transcription.
+        segments = self._segments(recording, options, reached, lambda: transcription)
+        transcription = Transcription(options.language or "en", segments, timing)
+        return transcription
+
+    def _segments(
+        self,
+        recording: audio.Recording,
+        options: Options,
+        reached: Reached,
+        transcription: Callable[[], Transcription],
+    ) -> Generator[Segment, None, None]:
+        """The segments of one stretch after the other, in the light of what was said before.
+
+        What becomes known on the way is said of the transcription.
+        """
+        number = 0
+        context: list[int] = []
+        heard = _Heard(reached, recording.seconds)
+        with self._loaded.use(options.model) as model, model.interruptible.asking(heard.ask):
+            _refuse_what_it_cannot(model, options)
+            hints = model.fitted_hints(options.prompt, options.hotwords)
+            transcription().shortened = hints.shortened
+            for stretch in recording.stretches():
+                heard.begin(stretch.start)
+                if (size := self._batch_size(stretch, options)) > 1:
+                    language, found = _transcribe_batch(model, stretch, options, hints, size, heard.until)
+                else:
+                    language, found = _transcribe(model, stretch, options, hints, context)
+                if language is not None:
+                    transcription().language = language
+                    options = replace(options, language=language)
+                for segment in found:
+                    heard.until(segment.end)
+                    context = [*context, *segment.tokens][-_CONTEXT_TOKENS:]
+                    yield _segment(number, stretch.start, segment)
+                    number += 1
+
+    def _batch_size(self, stretch: audio.Stretch, options: Options) -> int:
+        """How many windows of a stretch are decoded at once; what is drawn at random is drawn for one at a time."""
+        if options.temperature > 0:
+            return 1
+        if options.batch_size is None:
+            return self._loaded.batch_size(options.model) if stretch.seconds > _ONE_WINDOW_SECONDS else 1
+        return options.batch_size
+
+
+class _Heard:
+    """Tells the share of a recording whose text is written."""
+
+    def __init__(self, reached: Reached, seconds: float) -> None:
+        self._reached = reached
+        self._seconds = seconds
+        self._start = self._share = 0.0
+
+    def begin(self, start: float) -> None:
+        """A stretch begins, so many seconds after the recording."""
+        self._start = start
+        self.until(0.0)
+
+    def until(self, end: float) -> None:
+        """There is text to a moment of the stretch, in seconds."""
+        self._share = max(self._share, min(1.0, (self._start + end) / self._seconds))
+        self.ask()
+
+    def ask(self) -> None:
+        self._reached("text", self._share)
+
+
+def _refuse_what_it_cannot(model: ShortWindowModel, options: Options) -> None:
+    if options.language not in (None, *model.supported_languages):
+        message = f"The model {options.model} knows English only. Use a multilingual model, or language en."
+        raise UnsupportedOption("language", message)
+    multilingual = model.model.is_multilingual
+    if options.task == "translate" and (not multilingual or any(name in options.model for name in _TRANSCRIBING_ONLY)):
+        message = f"The model {options.model} cannot translate. Use tiny, base, small, medium or large-v3."
+        raise UnsupportedOption("model", message)
+
+
+def _transcribe(
+    model: ShortWindowModel, stretch: audio.Stretch, options: Options, hints: Hints, context: Sequence[int]
+) -> tuple[str | None, Iterable[WhisperSegment]]:
+    """The language of a stretch and what is said in it; None and nothing where nobody speaks.
+
+    Looking for speech comes first: without any the model is not asked, not even for the language.
+    """
+    found = speech.found(stretch.samples, options.voice_activity)
+    if found is None:
+        return None, ()
+    segments, info = model.transcribe(
+        found.samples,
+        language=options.language,
+        task=options.task,
+        initial_prompt=context or hints.prompt,
+        temperature=options.temperature or _TEMPERATURES,
+        hotwords=hints.hotwords,
+        word_timestamps=options.word_timestamps,
+    )
+    return info.language, found.at_their_times(segments)
+
+
+def _transcribe_batch(
+    model: ShortWindowModel,
+    stretch: audio.Stretch,
+    options: Options,
+    hints: Hints,
+    size: int,
+    heard: Callable[[float], None],
+) -> tuple[str | None, Iterable[WhisperSegment]]:
+    """The same, `size` windows at once and each without what was said before it."""
+    windows = speech.windows(stretch.samples, options.voice_activity)
+    if not windows:
+        return None, ()
+    if options.language is None:
+        language = batches.detect_language(model, stretch.samples, windows, size)
+        options = replace(options, language=language)
+    found = batches.transcribe(model, stretch.samples, windows, options, hints, size, _TEMPERATURES, heard)
+    return options.language, found
+
+
+def _segment(number: int, start: float, segment: WhisperSegment) -> Segment:
+    """A segment of a stretch that begins `start` seconds after the recording."""
+    return Segment(
+        id=number,
+        seek=segment.seek + round(start * 100),  # OpenAI's `seek` counts the spectrogram's frames, of 10 ms.
+        start=_time(start + segment.start),
+        end=_time(start + segment.end),
+        text=segment.text,
+        tokens=segment.tokens,
+        temperature=segment.temperature or 0.0,
+        avg_logprob=segment.avg_logprob,
+        compression_ratio=segment.compression_ratio,
+        no_speech_prob=segment.no_speech_prob,
+        words=[
+            Word(_time(start + word.start), _time(start + word.end), word.word, float(word.probability))
+            for word in segment.words or ()
+        ],
+    )
+
+
+def _time(seconds: float) -> float:
+    """Milliseconds are all that there is to a time; some of the library's are numpy's."""
+    return round(float(seconds), 3)

@@ -1,0 +1,224 @@
+"""Exact times of words: WhisperX aligns the text with the sound, with a wav2vec 2.0 model for the language."""
+
+import ast
+import importlib.resources
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whisper_server.engines.whisperx.settings import WhisperXSettings
+from whisper_server.engines.whisperx.torch_models import TorchModels, device
+from whisper_server.speech.audio import SAMPLE_RATE, Recording
+from whisper_server.speech.engine import Reached, Segment, Word
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_logger = logging.getLogger("whisper_server")
+
+# torch, torchaudio, transformers and whisperx are imported where they are used: see diarization.py.
+
+# Sound on either side of a segment, whose own times are wrong by so much.
+_MARGIN_SECONDS = 0.2
+
+# What is aligned in one piece.
+_LONGEST_SECONDS = 10
+
+# Segments that wait to be aligned, so that there is work while the next window is decoded.
+_AHEAD = 32
+
+# How often it is said that the work goes on.
+_ASK_SECONDS = 0.5
+
+# How long a model that could not be had is not asked for again.
+_REMEMBERED_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class AlignModel:
+    """What WhisperX needs to align a language: a wav2vec 2.0 model and what WhisperX knows of it."""
+
+    model: Any
+    metadata: dict[str, Any]
+    device: str
+
+
+class Alignment:
+    """The alignment models that the operator chose, by language."""
+
+    def __init__(self, settings: WhisperXSettings) -> None:
+        self._settings = settings
+        self._models = TorchModels(settings.ttl)
+        self._missing_until: dict[str, float] = {}
+
+    def loaded(self) -> Collection[str]:
+        return self._models.names()
+
+    def unload_unused(self) -> None:
+        self._models.unload_unused()
+
+    @contextmanager
+    def model(self, language: str) -> Iterator[AlignModel | None]:
+        """The model of a language, fetched and loaded if it has to be; None where none can be had."""
+        name = self._settings.align_models.get(language)
+        if name == "":
+            name = _whisperx_models().get(language)
+        if name is None or self._missing_until.get(name, 0) > time.monotonic():
+            yield None
+            return
+        # Loading and using are apart: what goes wrong while the model is used is not for this to hide.
+        with ExitStack() as using:
+            try:
+                _refuse_what_is_not_here(name)
+                loaded = using.enter_context(self._models.use(name, lambda: self._load(language, name)))
+            except Exception as error:  # whatever hubs, files and torch raise: attention will do
+                # WhisperX says of whatever it met that it found no such model.
+                reason = error.__context__ or error
+                _logger.warning("no alignment for %s, %s cannot be loaded: %s", language, name, reason)
+                self._missing_until[name] = time.monotonic() + _REMEMBERED_SECONDS
+                loaded = None
+            # Languages may share a model, and differ in where words end.
+            yield loaded and replace(loaded, metadata={**loaded.metadata, "language": language})
+
+    def _load(self, language: str, name: str) -> AlignModel:
+        from whisperx.alignment import load_align_model
+
+        where = device(self._settings)
+        model, metadata = load_align_model(language, where, model_name=name)
+        return AlignModel(model, metadata, where)
+
+
+def aligned(
+    segments: Iterable[Segment], recording: Recording, model: AlignModel, at_once: int, reached: Reached
+) -> Generator[Segment, None, None]:
+    """The segments with exact times; they keep their own where WhisperX cannot align them, or would lose their text.
+
+    So many are aligned at once, each by as many threads as torch has: with one thread for each of two segments six
+    minutes took four fifths of what they took with two threads for one. `reached` is told the stage "alignment" when
+    the last segment is there.
+    """
+    under_way: deque[Future[Segment]] = deque()
+    with ThreadPoolExecutor(at_once) as executor:
+        try:
+            for segment in segments:
+                start = max(0.0, segment.start - _MARGIN_SECONDS)
+                # Here, for a recording has one place that it is read at.
+                samples = recording.samples(start, segment.end + _MARGIN_SECONDS)
+                under_way.append(executor.submit(_aligned, segment, start, samples, model))
+                while under_way and (under_way[0].done() or len(under_way) > _AHEAD):
+                    yield under_way.popleft().result()
+            left = len(under_way)
+            while under_way:
+                reached("alignment", 1 - len(under_way) / left)
+                wait([under_way[0]], _ASK_SECONDS)
+                while under_way and under_way[0].done():
+                    yield under_way.popleft().result()
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _aligned(segment: Segment, origin: float, samples: "NDArray[np.float32]", model: AlignModel) -> Segment:
+    """The segment, whose sound begins `origin` seconds after the recording."""
+    cut = parts(segment)
+    found = [_words(part, origin, samples, model) for part in cut]
+    if not any(found):
+        return segment
+    words = [word for part, exact in zip(cut, found, strict=True) for word in exact or part.words]
+    return replace(segment, start=words[0].start, end=words[-1].end, words=words)
+
+
+def parts(segment: Segment) -> list[Segment]:
+    """The segment in pieces of 10 s at most, cut between words where they are far apart: a model's memory grows with
+    what it hears at once, by some 25 MB a second."""
+    words = segment.words
+    if segment.end - segment.start <= _LONGEST_SECONDS or segment.text != "".join(word.word for word in words):
+        return [segment]
+    third = (segment.end - segment.start) / 3
+    middle = range(1, len(words))
+    cuts = [n for n in middle if segment.start + third <= words[n].start <= segment.end - third] or middle
+    if not cuts:
+        return [segment]
+    cut = max(cuts, key=lambda n: words[n].start - words[n - 1].end)
+    return [
+        piece
+        for said in (words[:cut], words[cut:])
+        for piece in parts(
+            replace(segment, start=said[0].start, end=said[-1].end, words=said, text="".join(w.word for w in said))
+        )
+    ]
+
+
+def _words(part: Segment, origin: float, samples: "NDArray[np.float32]", model: AlignModel) -> list[Word]:
+    """The words with exact times, none where they cannot be aligned; `samples` begin at `origin`, in seconds."""
+    from whisperx.alignment import align
+
+    start = max(origin, part.start - _MARGIN_SECONDS)
+    end = part.end + _MARGIN_SECONDS
+    sound = samples[round((start - origin) * SAMPLE_RATE) : round((end - origin) * SAMPLE_RATE)]
+    transcript = [{"start": 0.0, "end": len(sound) / SAMPLE_RATE, "text": part.text}]
+    try:
+        found = align(transcript, model.model, model.metadata, sound, model.device)
+    except (RuntimeError, ValueError, IndexError) as error:  # a model's own shortest input, for one
+        _logger.warning("%.1f s cannot be aligned: %s", part.end - part.start, error)
+        return []
+    return _timed([word for piece in found["segments"] for word in piece["words"]], part.text, start)
+
+
+def _timed(words: Sequence[dict[str, Any]], text: str, start: float) -> list[Word]:
+    """WhisperX's words in the recording's time, spaced as in the text; none when one has no time or text was lost."""
+    timed: list[Word] = []
+    for word in words:
+        before = text[: len(text) - len(text.lstrip())]
+        if not text.lstrip().startswith(word["word"]) or "start" not in word or "end" not in word:
+            return []
+        timed.append(
+            Word(
+                start=round(start + float(word["start"]), 3),
+                end=round(start + float(word["end"]), 3),
+                word=before + word["word"],
+                probability=float(word.get("score", 0.0)),
+            )
+        )
+        text = text.lstrip().removeprefix(word["word"])
+    return timed if not text.strip() else []
+
+
+def _refuse_what_is_not_here(name: str) -> None:
+    """Raises FileNotFoundError for a model that cannot be had, as far as can be told without torch."""
+    if name.startswith("/"):
+        if not Path(name).is_dir():
+            raise FileNotFoundError("there is no such folder")
+        return
+    import huggingface_hub
+
+    if not huggingface_hub.is_offline_mode():
+        return
+    cached = huggingface_hub.try_to_load_from_cache(name, "config.json") if "/" in name else None
+    if not isinstance(cached, str) and ("/" in name or not any(_torch_checkpoints().glob("*.pt*"))):
+        raise FileNotFoundError("it is not in the cache, and HF_HUB_OFFLINE is set")
+
+
+def _torch_checkpoints() -> Path:
+    """Where torchaudio keeps what it fetched: torch.hub's folder."""
+    return Path(os.environ.get("TORCH_HOME", "~/.cache/torch")).expanduser() / "hub" / "checkpoints"
+
+
+@cache
+def _whisperx_models() -> dict[str, str]:
+    """WhisperX's own model of each language. Read from its source, for importing it would import torch."""
+    source = importlib.resources.files("whisperx").joinpath("alignment.py").read_text(encoding="utf-8")
+    models: dict[str, str] = {}
+    for statement in ast.parse(source).body:
+        match statement:
+            case ast.Assign([ast.Name("DEFAULT_ALIGN_MODELS_HF" | "DEFAULT_ALIGN_MODELS_TORCH")], table):
+                models |= ast.literal_eval(table)
+    return models

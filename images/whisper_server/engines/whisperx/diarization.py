@@ -1,0 +1,97 @@
+"""Who speaks when: the diarization pipeline, which is pyannote.audio's as WhisperX uses it."""
+
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from whisper_server.engines.interruptible import Interruptible
+from whisper_server.engines.whisperx.local_speakers import local_speakers
+from whisper_server.engines.whisperx.pipeline_files import PipelineFiles
+from whisper_server.engines.whisperx.settings import WhisperXSettings
+from whisper_server.engines.whisperx.speaker_clusters import people
+from whisper_server.engines.whisperx.torch_models import TorchModels, device, give_memory_back
+from whisper_server.engines.whisperx.turns import Turn, turns
+from whisper_server.speech.audio import Recording
+from whisper_server.speech.engine import DiarizationUnavailable, Reached, Speakers
+
+_logger = logging.getLogger("whisper_server")
+
+# Windows of sound that a model reads at once. On a CPU more are no faster, and the 32 of pyannote's own pipelines
+# take hundreds of megabytes.
+_BATCH_ON_CPU = 2
+
+# All but clustering, which takes a second or two.
+_SHARE_OF_WINDOWS = 0.98
+
+# torch, numpy and pyannote are imported where they are used: four fifths of the start, and most of the memory.
+
+
+class Diarization:
+    """The diarization pipeline that the operator chose."""
+
+    def __init__(self, settings: WhisperXSettings) -> None:
+        self._settings = settings
+        self._files = PipelineFiles(settings.diarize_model)
+        self._models = TorchModels(settings.ttl)
+
+    def check(self) -> None:
+        """Raises DiarizationUnavailable unless the pipeline's files are here, or could be fetched, which this does."""
+        self._files.folder()
+
+    def loaded(self) -> Collection[str]:
+        return self._models.names()
+
+    def unload_unused(self) -> None:
+        self._models.unload_unused()
+
+    @contextmanager
+    def pipeline(self) -> Iterator[Any]:
+        """A `pyannote.audio.pipelines.SpeakerDiarization`. Raises DiarizationUnavailable."""
+        folder = self._files.folder()
+
+        def load() -> Any:
+            import torch
+            from pyannote.audio import Pipeline
+
+            where = device(self._settings)
+            try:
+                pipeline = Pipeline.from_pretrained(str(folder)).to(torch.device(where))
+            except Exception as error:  # whatever a broken file makes torch, pickle and pyannote raise
+                _logger.exception("the diarization model %s cannot be loaded", self._settings.diarize_model)
+                raise DiarizationUnavailable(
+                    "The server's diarization model cannot be loaded; the server's log says why. Its files may have "
+                    "to be fetched again."
+                ) from error
+            if where == "cpu":
+                pipeline.segmentation_batch_size = _BATCH_ON_CPU
+                pipeline.embedding_batch_size = _BATCH_ON_CPU
+            return pipeline
+
+        with self._models.use(self._settings.diarize_model, load) as pipeline:
+            yield pipeline
+
+
+def speaker_turns(
+    pipeline: Any, recording: Recording, speakers: Speakers, at_once: int, reached: Reached
+) -> list[Turn]:
+    """Who speaks when in a recording, in the order of the starts; people who speak at once have turns that overlap.
+
+    `pipeline` is a `pyannote.audio.pipelines.SpeakerDiarization`. An hour of recording takes 10 to 20 MB of memory.
+    `at_once` threads work. `reached` is told the stage "speakers" at least twice a second.
+    """
+    share = 0.0
+
+    def progress(done: float) -> None:
+        nonlocal share
+        share = _SHARE_OF_WINDOWS * done
+        reached("speakers", share)
+
+    interruptible = Interruptible()
+    try:
+        found = local_speakers(pipeline, recording, at_once, progress)
+        with interruptible.asking(lambda: reached("speakers", share)):
+            who = interruptible.wait_for(lambda: people(pipeline.clustering, found, speakers))
+            return interruptible.wait_for(lambda: turns(found, who, pipeline.segmentation.min_duration_off))
+    finally:
+        give_memory_back()

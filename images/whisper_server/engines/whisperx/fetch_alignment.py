@@ -1,0 +1,23 @@
+"""Fetches the alignment model of a language: `python -m whisper_server.engines.whisperx.fetch_alignment fr`.
+
+A deployment does it, so that no request waits for a download. Ends with 1, and says why on standard error, when there
+is none to be had.
+"""
+
+import sys
+
+from whisper_server.engines.whisperx.alignment import Alignment
+from whisper_server.engines.whisperx.settings import WhisperXSettings
+
+
+def main(language: str) -> int:
+    settings = WhisperXSettings(align_models={language: ""}, ttl=-1)
+    with Alignment(settings).model(language) as model:
+        if model is None:
+            print(f"There is no alignment model for {language} that can be had.", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,214 @@
+"""Who speaks in each window of a recording, and how they sound: pyannote's segmentation and embeddings.
+
+`SpeakerDiarization.apply` does the same with the whole recording in memory, and embeds speakers who are silent, too.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from whisper_server.engines.whisperx.torch_models import set_threads
+from whisper_server.speech.audio import SAMPLE_RATE, Recording
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# numpy, torch and pyannote are imported where they are used: see diarization.py.
+
+# How often it is said that the work goes on.
+_ASK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a recording is cut: windows of `seconds` every `step`, in frames of `frame_seconds` every `frame_step`."""
+
+    seconds: float
+    step: float
+    frame_seconds: float
+    frame_step: float
+
+
+@dataclass(frozen=True)
+class LocalSpeakers:
+    """Who speaks in each window. Speakers are numbered within a window: 0 in the next one may be somebody else.
+
+    `scores` (windows, frames, speakers) are probabilities of speech in 255ths; `active`, of the same shape, says where
+    that is speech. Each row of `embeddings` (rows, dimension) is how one of them sounds, speaker `speaker[row]` of
+    window `window[row]`, in the order of the windows; who says too little has none.
+    """
+
+    windows: Windows
+    scores: "NDArray[np.uint8]"
+    active: "NDArray[np.bool_]"
+    embeddings: "NDArray[np.float32]"
+    window: "NDArray[np.int64]"
+    speaker: "NDArray[np.int64]"
+
+
+class _Heard(NamedTuple):
+    """The same of a few windows, which are numbered from 0."""
+
+    scores: "NDArray[np.uint8]"
+    active: "NDArray[np.bool_]"
+    embeddings: "NDArray[np.float32]"
+    window: "NDArray[np.int64]"
+    speaker: "NDArray[np.int64]"
+
+
+def local_speakers(
+    pipeline: Any, recording: Recording, at_once: int, progress: Callable[[float], None]
+) -> LocalSpeakers:
+    """What a `pyannote.audio.pipelines.SpeakerDiarization` finds in the windows of a recording.
+
+    The recording is read as the work goes on; `at_once` batches of windows are worked on by one thread each. `progress`
+    is told the share that is done, at least twice a second; what it raises ends the work.
+    """
+    number = _number_of_windows(pipeline._segmentation, recording)
+    collected = _Collected(number, progress)
+    for heard in _in_order(pipeline, recording, number, at_once, collected.ask):
+        collected.add(heard)
+    return collected.all_of(_windows(pipeline._segmentation))
+
+
+class _Collected:
+    """What was heard in the first so many windows of all."""
+
+    def __init__(self, number: int, progress: Callable[[float], None]) -> None:
+        self._number = number
+        self._progress = progress
+        self._done = 0
+        self._scores: NDArray[np.uint8]
+        self._active: NDArray[np.bool_]
+        self._rows: list[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]] = []
+
+    def ask(self) -> None:
+        self._progress(self._done / self._number)
+
+    def add(self, heard: _Heard) -> None:
+        import numpy as np
+
+        if not self._rows:
+            # For all windows at once: to join the parts in the end would take their memory twice.
+            shape = (self._number, *heard.scores.shape[1:])
+            self._scores, self._active = np.empty(shape, np.uint8), np.empty(shape, np.bool_)
+        first, self._done = self._done, self._done + len(heard.scores)
+        self._scores[first : self._done] = heard.scores
+        self._active[first : self._done] = heard.active
+        self._rows.append((heard.embeddings, heard.window + first, heard.speaker))
+        self.ask()
+
+    def all_of(self, windows: Windows) -> LocalSpeakers:
+        import numpy as np
+
+        embeddings, window, speaker = (np.concatenate(parts) for parts in zip(*self._rows, strict=True))
+        return LocalSpeakers(windows, self._scores, self._active, embeddings, window, speaker)
+
+
+def _windows(inference: Any) -> Windows:
+    frames = inference.model.receptive_field
+    return Windows(inference.duration, inference.step, frames.duration, frames.step)
+
+
+def _number_of_windows(inference: Any, recording: Recording) -> int:
+    """As many as it takes to reach the end: the last one is filled up with silence."""
+    after_the_first: int = round((recording.seconds - inference.duration) * SAMPLE_RATE)
+    step: int = round(inference.step * SAMPLE_RATE)
+    return 1 + max(0, -(-after_the_first // step))
+
+
+def _in_order(
+    pipeline: Any, recording: Recording, number: int, at_once: int, ask: Callable[[], None]
+) -> Iterator[_Heard]:
+    """What is heard in all windows, a batch at a time."""
+    size = pipeline.segmentation_batch_size
+    under_way: deque[Future[_Heard]] = deque()
+    # One thread of torch's for each: see `set_threads`.
+    with ThreadPoolExecutor(at_once, "diarization", set_threads, (1,)) as executor:
+        try:
+            for first in range(0, number, size):
+                # Read here, for a recording has one place that it is read at.
+                samples = _read(pipeline._segmentation, recording, first, min(size, number - first))
+                under_way.append(executor.submit(_heard, pipeline, samples))
+                if len(under_way) > at_once:
+                    yield _result(under_way.popleft(), ask)
+            while under_way:
+                yield _result(under_way.popleft(), ask)
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(future: Future[_Heard], ask: Callable[[], None]) -> _Heard:
+    while not wait([future], _ASK_SECONDS).done:
+        ask()
+    return future.result()
+
+
+def _read(inference: Any, recording: Recording, first: int, number: int) -> "NDArray[np.float32]":
+    """The sound (windows, samples) of some windows from number `first` on."""
+    import numpy as np
+
+    size, step = (round(seconds * SAMPLE_RATE) for seconds in (inference.duration, inference.step))
+    start = first * step / SAMPLE_RATE
+    length = (number - 1) * step + size
+    samples = recording.samples(start, start + length / SAMPLE_RATE)
+    samples = np.pad(samples, (0, length - len(samples)))
+    return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(samples, size)[::step])
+
+
+def _heard(pipeline: Any, samples: "NDArray[np.float32]") -> _Heard:
+    """Segmentation and embeddings of some windows, whose sound is (windows, samples)."""
+    import numpy as np
+    import torch
+
+    waveforms = torch.from_numpy(samples)[:, None]
+    scores = pipeline._segmentation.infer(waveforms)
+    active = _speech(pipeline, scores)
+    window, speaker = np.nonzero(active.any(axis=1))
+    embeddings = _embedded(pipeline, waveforms, window, _masks(pipeline, active, samples.shape[1])[window, speaker])
+    # What cannot be embedded is NaN to pyannote's models.
+    known = ~np.isnan(embeddings).any(axis=1)
+    return _Heard(np.rint(scores * 255).astype(np.uint8), active, embeddings[known], window[known], speaker[known])
+
+
+def _speech(pipeline: Any, scores: "NDArray[np.float32]") -> "NDArray[np.bool_]":
+    """Where somebody speaks, as pyannote finds it: a model that says who speaks together gives no probabilities."""
+    from pyannote.audio.utils.signal import binarize
+
+    if pipeline._segmentation.model.specifications.powerset:
+        return scores > 0
+    windows, frames, speakers = scores.shape
+    each = scores.transpose(0, 2, 1).reshape(-1, frames)
+    active: NDArray[np.bool_] = binarize(each, onset=pipeline.segmentation.threshold, initial_state=False)
+    return active.reshape(windows, speakers, frames).transpose(0, 2, 1)
+
+
+def _masks(pipeline: Any, active: "NDArray[np.bool_]", samples: int) -> "NDArray[np.float32]":
+    """Frames (windows, speakers, frames) by which each speaker is known: those in which nobody else speaks, if the
+    pipeline wants that and they are enough for an embedding."""
+    import numpy as np
+
+    masks = active.transpose(0, 2, 1)
+    if pipeline.embedding_exclude_overlap:
+        fewest = np.ceil(active.shape[1] * pipeline._embedding.min_num_samples / samples)
+        alone = masks & (active.sum(axis=2) < 2)[:, None]
+        masks = np.where(alone.sum(axis=2, keepdims=True) > fewest, alone, masks)
+    return masks.astype(np.float32)
+
+
+def _embedded(
+    pipeline: Any, waveforms: Any, window: "NDArray[np.int64]", masks: "NDArray[np.float32]"
+) -> "NDArray[np.float32]":
+    """Embeddings (rows, dimension) of speakers of `window[row]` who are known by the frames `masks[row]`."""
+    import numpy as np
+    import torch
+
+    size = pipeline.embedding_batch_size
+    parts = [
+        pipeline._embedding(waveforms[window[row : row + size]], masks=torch.from_numpy(masks[row : row + size]))
+        for row in range(0, len(window), size)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, pipeline._embedding.dimension), np.float32)

@@ -1,0 +1,149 @@
+"""How a form with a recording is answered: at once, as a stream, or as a job."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, Protocol
+
+from fastapi import Request, Response, UploadFile
+from starlette.requests import ClientDisconnect
+
+from whisper_server.http import formats, jobs
+from whisper_server.http.disconnects import while_connected
+from whisper_server.http.errors import described
+from whisper_server.http.metrics import Metrics
+from whisper_server.http.request_log import entry_of
+from whisper_server.http.streaming import EVENT, stream
+from whisper_server.http.upload_limits import place_of
+from whisper_server.http.uploads import HeldUpload
+from whisper_server.process.settings import Settings
+from whisper_server.speech import audio
+from whisper_server.speech.engine import Engine, Options, Reached, Segment, Transcript, Transcription
+from whisper_server.work import inference
+from whisper_server.work.inference_queue import InferenceQueue
+from whisper_server.work.job_records import Job, Order
+
+
+class Form(Protocol):
+    """A recording and what is to be made of it."""
+
+    @property
+    def file(self) -> UploadFile: ...
+
+    @property
+    def stream(self) -> bool: ...
+
+    @property
+    def format(self) -> formats.Format: ...
+
+    @property
+    def timestamp_granularities(self) -> list[formats.Granularity]: ...
+
+    def options(self, engine: Engine) -> Options: ...
+
+
+def described_answers(
+    description: str, model: Any, *content_types: str, stream: bool
+) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a route that calls `answer`: its JSON as a model, its other content types, jobs and errors."""
+    content: dict[str, Any] = {kind: {"schema": {"type": "string"}} for kind in content_types}
+    if stream:
+        content["text/event-stream"] = {"schema": EVENT}
+    return {
+        200: {
+            "description": description,
+            "model": model,
+            "content": content,
+            "headers": {
+                "X-Whisper-Shortened": {
+                    "description": "The form fields of which not everything was used: `prompt`, `hotwords`. A stream "
+                    "that begins before that is known has them in its last event.",
+                    "schema": {"type": "string"},
+                }
+            },
+        },
+        202: {
+            "description": "With `Prefer: respond-async`: the job that was made, at the address in `Location`.",
+            "model": Job,
+            "headers": {"Location": {"description": "Address of the job.", "schema": {"type": "string"}}},
+        },
+        **described(400, 404, 413, 415, 429, 503),
+    }
+
+
+async def answer(request: Request, form: Form, prefer_async: bool, caller: str | None) -> Response:
+    upload = HeldUpload(form.file)
+    try:
+        return await _answer(request, form, upload, prefer_async, caller)
+    except BaseException:
+        # Not closed: work may still open it after the client disconnected.
+        upload.discard()
+        raise
+
+
+async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async: bool, caller: str | None) -> Response:
+    engine: Engine = request.app.state.engine
+    settings: Settings = request.app.state.settings
+    queue: InferenceQueue = request.app.state.queue
+    preparing: Executor = request.app.state.preparing
+    loop = asyncio.get_running_loop()
+    waits = prefer_async or queue.requests > 0
+    options = await loop.run_in_executor(preparing, _prepare, engine, settings, form, upload, waits)
+    entry = entry_of(request)
+    entry.model = options.model
+
+    def finished(transcript: Transcript) -> None:
+        metrics: Metrics = request.app.state.metrics
+        metrics.count_work(options.model, transcript.duration, transcript.engine_seconds)
+        entry.audio_seconds = transcript.duration
+        entry.engine_seconds = transcript.engine_seconds
+
+    under_way: list[Transcription] = []
+
+    def work(reached: Reached, heard: Callable[[Segment], None] = lambda _: None) -> Transcript:
+        with upload:
+            return inference.transcribe(
+                engine,
+                upload.path,
+                options,
+                settings.audio_limit,
+                reached,
+                heard,
+                begun=lambda transcription, _: under_way.append(transcription),
+            )
+
+    if prefer_async:
+        order = Order(options, form.format, form.timestamp_granularities, entry.request_id, caller)
+        with upload:
+            return await jobs.accept(request, upload.path, order)
+    place_of(request).free_soon()
+    if form.stream:
+        events = await stream(request, queue, work, finished)
+        formats.say_what_was_shortened(events, [name for begun in under_way for name in begun.shortened])
+        return events
+
+    def transcribe(cancelled: threading.Event) -> Transcript:
+        def reached(*_: object) -> None:
+            if cancelled.is_set():
+                raise ClientDisconnect
+
+        return work(reached)
+
+    transcript = await while_connected(request, queue.run(transcribe))
+    finished(transcript)
+    response = await asyncio.to_thread(formats.response, transcript, form.format, form.timestamp_granularities)
+    response.headers["openai-processing-ms"] = str(round(transcript.engine_seconds * 1000))
+    return response
+
+
+def _prepare(engine: Engine, settings: Settings, form: Form, upload: HeldUpload, waits: bool) -> Options:
+    """What can be told to be wrong before a place in the queue is taken, and what would keep others from the engine.
+
+    Decoding tells at once what is wrong with a file that does not wait.
+    """
+    options = form.options(engine)
+    if waits:
+        audio.check(upload.path, settings.audio_limit, options.track)
+    engine.prepare(options)
+    return options

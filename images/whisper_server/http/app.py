@@ -1,0 +1,72 @@
+"""The application: routes, middleware and what lives as long as the server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from whisper_server.http import health, jobs, metrics, models, request_log, transcriptions, translations, uploads
+from whisper_server.http.docs import add_docs
+from whisper_server.http.errors import add_handlers
+from whisper_server.http.lingering_close import LingeringClose
+from whisper_server.http.plain_http import PlainHttp
+from whisper_server.http.upload_limits import PLACES, UploadPlaces
+from whisper_server.process.settings import Settings
+from whisper_server.speech.decoder_process import PROCESSES
+from whisper_server.speech.engine import Engine
+from whisper_server.work import preload
+from whisper_server.work.inference_queue import InferenceQueue
+from whisper_server.work.job_store import JobStore
+from whisper_server.work.job_worker import JobWorker
+
+_OPENAI = (transcriptions.router, translations.router)
+
+
+def create_app(
+    engine: Engine,
+    settings: Settings,
+    title: str,
+    *,
+    audio: Sequence[APIRouter] = _OPENAI,
+    preloading: preload.Preload | None = None,
+) -> FastAPI:
+    """An ASGI application that serves an engine, whose default model may be on its way into memory already.
+
+    `audio` has the routes that take recordings. Raises OSError when the data folder cannot be written.
+    """
+    preloading = preloading or preload.begin(engine, settings)
+    uploads.spool_in(settings.data_folder / "spool")
+    PROCESSES.start()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        worker.start()
+        yield
+        app.state.queue.close()
+        app.state.preparing.shutdown(wait=False, cancel_futures=True)
+        app.state.pulls.close()
+        await asyncio.to_thread(worker.close)
+
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False)
+    app.state.settings = settings
+    app.state.engine = engine
+    app.state.queue = InferenceQueue(settings.queue_length)
+    app.state.uploads = UploadPlaces()
+    # Checks made before queueing may take minutes, for they fetch models. There is a thread for each upload that is let
+    # in, so that none waits for what another one needs.
+    app.state.preparing = ThreadPoolExecutor(PLACES, "prepare")
+    app.state.pulls = models.Pulls(engine)
+    app.state.preload = preloading
+    app.state.metrics = metrics.Metrics()
+    app.state.jobs = JobStore(settings)
+    worker = JobWorker(engine, app.state.queue, app.state.jobs, settings.audio_limit, app.state.metrics)
+    for router in (*audio, models.router, jobs.router, health.router, metrics.router):
+        app.include_router(router)
+    add_docs(app, engine)
+    add_handlers(app)
+    app.add_middleware(PlainHttp)
+    app.add_middleware(LingeringClose)
+    app.add_middleware(request_log.RequestLog, metrics=app.state.metrics)
+    return app

@@ -1,0 +1,193 @@
+"""The only place where an error becomes an HTTP answer: always OpenAI's error object with its four keys.
+
+Source: the `Error` and `ErrorResponse` schemas of OpenAI's API specification.
+"""
+
+import errno
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from whisper_server.speech import engine
+
+ErrorType = Literal["invalid_request_error", "rate_limit_error", "server_error"]
+
+# nginx's number for a client that went away; it is logged, nobody receives it.
+CLIENT_CLOSED_REQUEST = 499
+
+
+class Error(BaseModel):
+    message: str
+    type: ErrorType
+    param: str | None
+    code: str | None
+
+
+class ErrorResponse(BaseModel):
+    error: Error
+
+
+class ApiError(HTTPException):
+    """An error with its status; an HTTPException because FastAPI lets no other pass while it reads a body."""
+
+    def __init__(
+        self,
+        status_code: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status_code, message, dict(headers or {}))
+        if retry_after is not None:
+            self.headers = {**(self.headers or {}), "retry-after": str(retry_after)}
+        self.param = param
+        self.code = code
+
+
+def error_object(error: HTTPException) -> Error:
+    """What OpenAI's error object holds, for any HTTPException."""
+    kind: ErrorType = "invalid_request_error"
+    if error.status_code == 429:
+        kind = "rate_limit_error"
+    elif error.status_code >= 500:
+        kind = "server_error"
+    return Error(
+        message=error.detail,
+        type=kind,
+        param=getattr(error, "param", None),
+        code=getattr(error, "code", None),
+    )
+
+
+def error_response(error: HTTPException) -> JSONResponse:
+    """OpenAI's error object as an answer."""
+    content = ErrorResponse(error=error_object(error))
+    return JSONResponse(content.model_dump(), error.status_code, headers=error.headers)
+
+
+def internal_error(request_id: str) -> ApiError:
+    """The error that tells of one nobody foresaw; the traceback is in the log under the same id."""
+    message = f"The server failed on this request. Its log has the details under request id {request_id}."
+    return ApiError(500, message, code="internal_error")
+
+
+def is_full_disk(error: Exception) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def no_space() -> ApiError:
+    message = "The server has too little disk space left for this recording. Try again later, or send a smaller one."
+    return ApiError(503, message, param="file", code="no_space", retry_after=60)
+
+
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a route: these error statuses, and any other, as OpenAI's object."""
+    described: dict[int | str, dict[str, Any]] = {
+        status: {"model": ErrorResponse, "description": _DESCRIPTIONS[status]} for status in statuses
+    }
+    # "default" also keeps FastAPI from describing its own 422, which never leaves this server.
+    described["default"] = {"model": ErrorResponse, "description": "Any other error."}
+    return described
+
+
+_DESCRIPTIONS = {
+    400: "A parameter is missing or wrong, or the audio cannot be decoded; `param` names it.",
+    403: "Clients of this server may not do that.",
+    404: "No such model, or no such job.",
+    409: "The model is in use.",
+    413: "The upload, or the recording's length, exceeds the limit.",
+    415: "The request is not multipart/form-data, or the file holds no audio.",
+    429: "Too many requests are waiting, uploads arriving, or jobs unfinished; `Retry-After` says when to come back.",
+    503: "A model, or disk space, cannot be had at the moment; `Retry-After` says when to come back.",
+}
+
+
+def from_engine(error: engine.EngineError) -> ApiError:
+    """The HTTP error of an engine's error."""
+    message = str(error)
+    match error:
+        case engine.ModelNotFound():
+            return ApiError(404, message, param="model", code="model_not_found")
+        case engine.ModelUnavailable(retry_after=seconds):
+            return ApiError(503, message, param="model", code="model_unavailable", retry_after=seconds)
+        case engine.DiarizationUnavailable(retry_after=wait):
+            return ApiError(503, message, param="diarize", code="diarization_unavailable", retry_after=wait)
+        case engine.NoSpace(param="file"):
+            return ApiError(503, message, param="file", code="no_space", retry_after=60)
+        case engine.NoSpace():
+            return ApiError(503, message, param="model", code="no_space", retry_after=3600)
+        case engine.ModelTooLarge():
+            return ApiError(400, message, param="model", code="model_too_large")
+        case engine.ModelInUse():
+            return ApiError(409, message, param="model", code="model_in_use")
+        case engine.ModelProtected():
+            return ApiError(403, message, param="model", code="model_protected")
+        case engine.AudioTooLong():
+            return ApiError(413, message, param="file", code="audio_too_long")
+        case engine.NotAudio():
+            return ApiError(415, message, param="file", code="unsupported_media_type")
+        case engine.UndecodableAudio():
+            return ApiError(400, message, param="file", code="undecodable_audio")
+        case engine.UnsupportedOption(param=param):
+            return ApiError(400, message, param=param, code="unsupported_option")
+    raise error
+
+
+def _from_framework(request: Request, error: HTTPException) -> HTTPException:
+    match error.status_code:
+        case 404:
+            return ApiError(404, "There is nothing at this address. GET /docs shows what there is.", code="not_found")
+        case 405:
+            allowed = (error.headers or {}).get("Allow", "another method")
+            message = f"This address does not take {request.method}. Use {allowed}."
+            return ApiError(405, message, code="method_not_allowed", headers=error.headers)
+    return error
+
+
+def _from_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
+    """The first of pydantic's complaints: OpenAI's object holds one."""
+    first = errors[0]
+    # loc is ("body", name, …): what follows the name is a position in a list.
+    param = str(first["loc"][1]) if len(first["loc"]) > 1 else None
+    if first["type"] == "missing":
+        return ApiError(400, f"`{param}` is required and was not sent.", param=param, code="missing_parameter")
+    return ApiError(400, f"`{param}`: {first['msg']}.", param=param, code="invalid_parameter")
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Makes every error of the application, the routes' and the framework's, an OpenAI object."""
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        return error_response(error if isinstance(error, ApiError) else _from_framework(request, error))
+
+    @app.exception_handler(RequestValidationError)
+    async def validation_error(_: Request, error: RequestValidationError) -> Response:
+        return error_response(_from_validation(error.errors()))
+
+    @app.exception_handler(engine.EngineError)
+    async def engine_error(_: Request, error: engine.EngineError) -> Response:
+        return error_response(from_engine(error))
+
+    @app.exception_handler(sqlite3.Error)
+    @app.exception_handler(OSError)
+    async def system_error(_: Request, error: Exception) -> Response:
+        if not is_full_disk(error):
+            raise error
+        return error_response(no_space())
+
+    @app.exception_handler(ClientDisconnect)
+    async def client_gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)

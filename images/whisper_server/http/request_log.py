@@ -1,0 +1,123 @@
+"""One JSON line for every request, and the request's id; never what was said, never a token.
+
+`real_time_factor` is seconds of audio per second of engine time: 10 means ten times faster than real time.
+"""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from whisper_server.http.errors import error_response, internal_error
+from whisper_server.http.metrics import Metrics
+
+_logger = logging.getLogger("whisper_server")
+
+# Asked every few seconds by supervisors: of no interest while they say what they always say.
+_PROBES = ("/busy", "/health", "/metrics", "/ready")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+@dataclass
+class Entry:
+    """What routes add to their request's line."""
+
+    request_id: str
+    model: str | None = None
+    audio_seconds: float | None = None
+    engine_seconds: float | None = None
+    ignored_fields: Sequence[str] = ()
+
+
+def entry_of(request: HTTPConnection) -> Entry:
+    entry: Entry = request.scope["whisper_server.log_entry"]
+    return entry
+
+
+class RequestLog:
+    """The outermost ASGI middleware: request ids, the log, and the answer to errors nobody foresaw."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        start = time.monotonic()
+        entry = scope["whisper_server.log_entry"] = Entry(_request_id(scope))
+        status = 0
+
+        async def tagged_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = entry.request_id
+            await send(message)
+
+        failure: Exception | None = None
+        try:
+            await self._app(scope, receive, tagged_send)
+        except Exception as error:
+            failure = error
+            if status:
+                raise  # Half an answer is out: uvicorn closes the connection.
+            await error_response(internal_error(entry.request_id))(scope, receive, tagged_send)
+        finally:
+            seconds = time.monotonic() - start
+            # The template, not the path that was asked for: paths are the client's text.
+            route = getattr(scope.get("route"), "path", None)
+            self._metrics.count_request(scope["method"], route, status, seconds)
+            _write(scope["method"], route, entry, status, seconds, failure)
+
+
+def _request_id(scope: Scope) -> str:
+    """The proxy's id where it sent a plain one."""
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _write(
+    method: str, route: str | None, entry: Entry, status: int, seconds: float, failure: Exception | None
+) -> None:
+    line: dict[str, Any] = {
+        "request_id": entry.request_id,
+        "method": method,
+        "route": route,
+        "status": status,
+        "wall_seconds": round(seconds, 3),
+    }
+    line |= _work(entry)
+    level = logging.ERROR if status >= 500 else logging.INFO
+    if route in _PROBES and failure is None:
+        level = logging.DEBUG
+    _logger.log(level, "request", extra={"line": line}, exc_info=failure)
+
+
+def _work(entry: Entry) -> dict[str, Any]:
+    line: dict[str, Any] = {}
+    if entry.ignored_fields:
+        line["ignored_fields"] = list(entry.ignored_fields)
+    if entry.model is not None:
+        line["model"] = entry.model
+    if entry.audio_seconds is not None and entry.engine_seconds:
+        line["audio_seconds"] = round(entry.audio_seconds, 3)
+        line["engine_seconds"] = round(entry.engine_seconds, 3)
+        line["real_time_factor"] = round(entry.audio_seconds / entry.engine_seconds, 1)
+    return line
+
+
+def write_job(job_id: str, status: str, entry: Entry, failure: Exception | None = None) -> None:
+    """One line for a job that has ended; `failure` is an error nobody foresaw."""
+    line = {"request_id": entry.request_id, "job": job_id, "status": status, **_work(entry)}
+    _logger.log(logging.ERROR if failure else logging.INFO, "job", extra={"line": line}, exc_info=failure)

@@ -1,0 +1,143 @@
+"""Uploads: streamed to unnamed files on the data volume, counted on the way, gone when the request is."""
+
+import os
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, get_origin
+
+from fastapi import Request, Response, UploadFile
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.datastructures import FormData
+
+from whisper_server.http import form_reader
+from whisper_server.http.errors import ApiError
+from whisper_server.http.request_log import entry_of
+from whisper_server.http.upload_limits import LimitedBody, UploadPlaces
+from whisper_server.work.inference_queue import InferenceQueue
+
+
+def spool_in(folder: Path) -> None:
+    """Makes uploads go to `folder`. Raises OSError when it cannot be made or written.
+
+    Starlette's form parser asks `tempfile` for its files and takes no folder. They have no name (O_TMPFILE), so nothing
+    is left behind even by a crash.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.tempdir = str(folder)
+    with tempfile.TemporaryFile():
+        pass
+
+
+class HeldUpload:
+    """A descriptor of an upload that belongs to the work on it.
+
+    The request's own is closed with the request, and its number goes to the next upload. Work that outlives its request
+    (it streams, or its client left) would read the recording of another client.
+
+    Raises ApiError 400 for an empty file.
+    """
+
+    def __init__(self, upload: UploadFile) -> None:
+        self._lock = threading.Lock()
+        self._descriptor = -1
+        if not upload.size:
+            raise ApiError(400, "The file is empty. Upload a recording.", param="file", code="empty_file")
+        # fileno() moves what was small enough to stay in memory to the disk.
+        self._descriptor = os.dup(upload.file.fileno())
+
+    @property
+    def path(self) -> Path:
+        """A path under which any thread of this process can open the upload until it is closed."""
+        return Path(f"/proc/self/fd/{self._descriptor}")
+
+    def discard(self) -> None:
+        """Frees the upload's disk space, for nobody wants the result. Whoever opens the path now finds nothing."""
+        with self._lock, Path(os.devnull).open() as nothing:
+            if self._descriptor >= 0:
+                os.dup2(nothing.fileno(), self._descriptor, inheritable=False)
+
+    def close(self) -> None:
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, -1
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def __enter__(self) -> "HeldUpload":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # Work that was cancelled before it began closes nothing.
+        self.close()
+
+
+class UploadRoute(APIRoute):
+    """A route that takes a form with one file, and refuses it before or while reading where it can."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        fields = self._fields()
+
+        async def receive_upload(request: Request) -> Response:
+            state = request.app.state
+            queue: InferenceQueue = state.queue
+            places: UploadPlaces = state.uploads
+            queue.refuse_if_full()
+            place = places.take(request)
+            try:
+                received = _ReadRequest(request.scope, LimitedBody(request, state.settings).receive)
+                await received.read_form()
+                try:
+                    return await _answer(received, fields, handler)
+                finally:
+                    await received.close()
+            finally:
+                place.free()
+
+        return receive_upload
+
+    def _fields(self) -> dict[str, bool]:
+        """The form's fields, and whether each may be sent more than once. FastAPI has made a pydantic model of them."""
+        model = self.body_field.field_info.annotation if self.body_field else None
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return {}
+        return {info.alias or name: get_origin(info.annotation) is list for name, info in model.model_fields.items()}
+
+
+class _ReadRequest(Request):
+    """A request whose form has been read, for FastAPI, which asks for it: its own reader answers 400 to a full disk."""
+
+    async def read_form(self) -> None:
+        self._form = await form_reader.read(self)
+
+
+async def _answer(
+    request: Request, fields: dict[str, bool], handler: Callable[[Request], Coroutine[Any, Any, Response]]
+) -> Response:
+    form = await request.form()
+    _refuse_repeated(form, fields)
+    if "file" not in form:
+        raise form_reader.missing_file(form)
+    if isinstance(form["file"], str):
+        raise form_reader.sent_as_text()
+    form_reader.refuse_not_honoured(form)
+    ignored = form_reader.shown([name for name in form if name not in fields])
+    entry_of(request).ignored_fields = ignored
+    response = await handler(request)
+    if ignored:
+        response.headers["x-whisper-ignored-fields"] = ", ".join(ignored)
+    return response
+
+
+def _refuse_repeated(form: FormData, fields: dict[str, bool]) -> None:
+    """A field sent twice would mean whichever value a library happens to take."""
+    for name, times in Counter(name for name, _ in form.multi_items()).items():
+        if times > 1 and not fields.get(name, True):
+            message = f"`{name}` was sent {times} times. Send it once."
+            raise ApiError(400, message, param=name, code="duplicate_parameter")

@@ -1,0 +1,1 @@
+"""Recordings, options, transcripts, and what an engine is; no HTTP and no engine."""

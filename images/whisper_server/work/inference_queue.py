@@ -1,0 +1,123 @@
+"""One inference at a time: requests first come, first served, a bounded number waiting; jobs when no request waits."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from whisper_server.http.errors import ApiError
+
+T = TypeVar("T")
+
+# How often work that waits is asked whether it is still wanted.
+_ASK_SECONDS = 0.5
+
+
+class InferenceQueue:
+    """Runs blocking work in one worker thread, off the event loop. `run` is to be used from one event loop."""
+
+    def __init__(self, waiting: int) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+        self._engine = threading.Lock()
+        self._places = 1 + waiting
+        self._taken = 0
+        self._no_request = threading.Event()
+        self._no_request.set()
+        self._last_seconds = 1.0
+
+    @property
+    def requests(self) -> int:
+        """Requests that run or wait."""
+        return self._taken
+
+    def refuse_if_full(self) -> None:
+        """Raises the 429 that `run` would raise now."""
+        if self._taken >= self._places:
+            message = f"{self._taken} requests are running or waiting already. Try again later."
+            # A place is free when the running work is done, which takes about as long as the last one did.
+            raise ApiError(429, message, code="queue_full", retry_after=max(1, round(self._last_seconds)))
+
+    async def run(self, work: Callable[[threading.Event], T]) -> T:
+        """What `work(cancelled)` returns or raises; raises ApiError 429 when the queue is full.
+
+        When the caller is cancelled, work that waits never starts, and work that runs finds `cancelled` set; its place
+        is free when it has returned, for until then the engine is busy.
+        """
+        self.refuse_if_full()
+        loop = asyncio.get_running_loop()
+        cancelled = threading.Event()
+
+        def timed() -> T:
+            with self._engine:
+                start = time.monotonic()
+                try:
+                    return work(cancelled)
+                finally:
+                    self._last_seconds = time.monotonic() - start
+
+        def leave(_: Future[T]) -> None:
+            loop.call_soon_threadsafe(self._leave)
+
+        future = self._executor.submit(timed)
+        self._taken += 1
+        self._no_request.clear()
+        future.add_done_callback(leave)
+        try:
+            # Cancelling what wrap_future returns cancels the future too, if it has not begun.
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    def background(self, raise_if_unwanted: Callable[[], None]) -> "BackgroundTurn":
+        """A turn at the engine for work that goes behind all requests."""
+        return BackgroundTurn(self._engine, self._no_request, raise_if_unwanted)
+
+    def _leave(self) -> None:
+        self._taken -= 1
+        if self._taken == 0:
+            self._no_request.set()
+
+    def close(self) -> None:
+        """Work that waits is dropped; work that runs was told so when its request was cancelled."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._no_request.set()
+
+
+class BackgroundTurn:
+    """A context in which one thread, not the event loop's, has the engine as long as no request wants it.
+
+    What waits for the engine calls `raise_if_unwanted` twice a second; what that raises ends the waiting.
+    """
+
+    def __init__(
+        self, engine: threading.Lock, no_request: threading.Event, raise_if_unwanted: Callable[[], None]
+    ) -> None:
+        self._engine = engine
+        self._no_request = no_request
+        self._raise_if_unwanted = raise_if_unwanted
+        self._held = False
+
+    def __enter__(self) -> None:
+        self._take()
+
+    def __exit__(self, *_: object) -> None:
+        if self._held:
+            self._release()
+
+    def give_way(self) -> None:
+        """Lets the requests go first that run or wait; returns at once where there are none, or outside the context."""
+        if self._held and not self._no_request.is_set():
+            self._release()
+            self._take()
+
+    def _take(self) -> None:
+        while not (self._no_request.wait(_ASK_SECONDS) and self._engine.acquire(timeout=_ASK_SECONDS)):
+            self._raise_if_unwanted()
+        self._held = True
+
+    def _release(self) -> None:
+        self._held = False
+        self._engine.release()
