@@ -404,4 +404,4 @@ def measure(*, warm: bool) -> list[Row]:
         rows += speed_rows(server, folder, transcribed)
         told("voice activity")
         rows += voice_activity_rows(folder, transcribed)
-    return [*rows, below("image size of WhisperX", size, "MB", 2200)]
+    return [*rows, below("image size of WhisperX", size, "MB", 2100)]
