@@ -24,7 +24,7 @@ def library(path: Path, language: str | None) -> tuple[str, int]:
 if sys.argv[1] == "ours":
     from whisper_server.engines.whisper.engine import FasterWhisperEngine
     from whisper_server.process.settings import Settings
-    from whisper_server.speech.engine import Options
+    from whisper_server.speech.options import Options
     from whisper_server.work import inference
 
     engine = FasterWhisperEngine(Settings(model=MODEL, ttl=-1))

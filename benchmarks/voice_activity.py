@@ -18,8 +18,8 @@ from faster_whisper import BatchedInferencePipeline, WhisperModel
 from whisperx.vads import Pyannote
 
 from whisper_server.engines.whisper import speech
-from whisper_server.speech.audio import decode
-from whisper_server.speech.engine import VoiceActivity
+from whisper_server.speech.decoding import decode
+from whisper_server.speech.options import VoiceActivity
 
 THREADS = 2
 ROUNDS = 3

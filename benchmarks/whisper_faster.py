@@ -155,7 +155,7 @@ def start_rows() -> list[Row]:
 
 def engine_seconds(engine: Any, name: str) -> float:
     """Seconds of the same engine's code in this process."""
-    from whisper_server.speech.engine import Options
+    from whisper_server.speech.options import Options
     from whisper_server.work import inference
 
     start = time.monotonic()

@@ -207,7 +207,7 @@ class Transcribed:
 
 def lay_out(folder: Path) -> list[Transcribed]:
     """Write six.wav, start.wav and the English recordings that have a transcript, 16 kHz mono; return those."""
-    from whisper_server.speech.audio import decode
+    from whisper_server.speech.decoding import decode
 
     def samples(file: str) -> bytes:
         import numpy as np

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import Options, Transcript
+from whisper_server.speech.options import Options
+from whisper_server.speech.transcript import Transcript
 from whisper_server.work import inference
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import pytest
 from tests.api.accuracy import word_error_rate
 from whisper_server.engines.whisper import batches
 from whisper_server.engines.whisper.engine import FasterWhisperEngine
-from whisper_server.speech.engine import Options, Transcript
+from whisper_server.speech.options import Options
+from whisper_server.speech.transcript import Transcript
 from whisper_server.work import inference
 
 BASE = "Systran/faster-whisper-base"

@@ -5,7 +5,7 @@ import pytest
 from whisper_server.engines.whisper.loaded_models import LoadedModels
 from whisper_server.engines.whisper.models import ModelCache
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import ModelTooLarge, ModelUnavailable
+from whisper_server.speech.errors import ModelTooLarge, ModelUnavailable
 
 BASE = "Systran/faster-whisper-base"  # 145 MB
 TINY = "Systran/faster-whisper-tiny.en"  # 76 MB

@@ -7,7 +7,7 @@ import pytest
 
 from whisper_server.engines.whisper.models import ModelCache
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import ModelNotFound, ModelProtected, ModelUnavailable
+from whisper_server.speech.errors import ModelNotFound, ModelProtected, ModelUnavailable
 
 BASE = "Systran/faster-whisper-base"
 

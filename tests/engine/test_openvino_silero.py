@@ -6,7 +6,7 @@ from faster_whisper.utils import get_assets_path
 from faster_whisper.vad import SileroVADModel
 
 from whisper_server.engines.whisper import openvino_silero
-from whisper_server.speech import audio
+from whisper_server.speech import decoding
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def test_its_probabilities_are_those_of_onnx_runtime(
     speech: list[dict[str, Any]], onnx_runtimes: SileroVADModel
 ) -> None:
     for recording in speech:
-        with audio.decode(recording["path"], 1000) as sound:
+        with decoding.decode(recording["path"], 1000) as sound:
             samples = sound.samples(0, sound.seconds)
         samples = samples[: len(samples) // 512 * 512]
         # The library writes into what it is given.

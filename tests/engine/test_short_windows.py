@@ -8,7 +8,8 @@ from ctranslate2 import StorageView
 from faster_whisper.audio import pad_or_trim
 
 from whisper_server.engines.whisper.short_windows import Features, ShortWindowModel
-from whisper_server.speech import audio
+from whisper_server.speech import decoding
+from whisper_server.speech.recording import SAMPLE_RATE
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def encoded(model: ShortWindowModel, monkeypatch: pytest.MonkeyPatch) -> list[in
 @pytest.fixture
 def samples(speech: list[dict[str, Any]]) -> Features:
     path = next(entry["path"] for entry in speech if entry["file"].endswith("0870.wav"))
-    with audio.decode(path, 100) as sound:
+    with decoding.decode(path, 100) as sound:
         return sound.samples(0, sound.seconds)
 
 
@@ -49,7 +50,7 @@ def test_as_much_is_encoded_as_is_said_and_once_though_the_language_is_detected(
 def test_a_short_recording_has_a_window_of_ten_seconds(
     model: ShortWindowModel, samples: Features, encoded: list[int]
 ) -> None:
-    list(model.transcribe(samples[: 2 * audio.SAMPLE_RATE], language="en")[0])
+    list(model.transcribe(samples[: 2 * SAMPLE_RATE], language="en")[0])
     assert encoded[0] == 1000
 
 

@@ -10,8 +10,8 @@ import pytest
 from tests.api import sounds
 from tests.api.accuracy import errors, word_error_rate
 from whisper_server.engines.whisper.engine import FasterWhisperEngine
-from whisper_server.speech import audio
-from whisper_server.speech.engine import Options
+from whisper_server.speech import decoding
+from whisper_server.speech.options import Options
 from whisper_server.work import inference
 
 BASE = "Systran/faster-whisper-base"
@@ -54,7 +54,7 @@ def test_laughter_after_speech_does_not_repeat_the_speech(
 ) -> None:
     """With earlier text as context, which is as good as a prompt."""
     said = next(entry for entry in speech if entry["file"].endswith("0870.wav"))
-    with audio.decode(said["path"], 100) as sound:
+    with decoding.decode(said["path"], 100) as sound:
         samples = sound.samples(0, sound.seconds)
     path = tmp_path / "laughter.wav"
     silence = np.zeros(round((30 - len(samples) / sounds.RATE) * sounds.RATE))

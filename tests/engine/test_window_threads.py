@@ -8,7 +8,8 @@ import pytest
 from whisper_server.engines.whisper import window_threads
 from whisper_server.engines.whisper.engine import FasterWhisperEngine
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import Options, Transcript
+from whisper_server.speech.options import Options
+from whisper_server.speech.transcript import Transcript
 from whisper_server.work import inference
 
 BASE = "Systran/faster-whisper-base"

@@ -19,8 +19,8 @@ from whisper_server.engines.whisperx import diarization, speaker_clusters
 from whisper_server.engines.whisperx.diarization import speaker_turns
 from whisper_server.engines.whisperx.local_speakers import LocalSpeakers, Windows, local_speakers
 from whisper_server.engines.whisperx.turns import Turn, turns
-from whisper_server.speech.audio import Recording
-from whisper_server.speech.engine import Speakers
+from whisper_server.speech.options import Speakers
+from whisper_server.speech.recording import Recording
 
 # The demo's.
 AGGLOMERATIVE = AgglomerativeClustering().instantiate({"threshold": 0.7, "method": "centroid", "min_cluster_size": 6})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from whisper_server.engines import freed_memory
-from whisper_server.speech.engine import ModelInUse
+from whisper_server.speech.errors import ModelInUse
 
 _logger = logging.getLogger("whisper_server")
 

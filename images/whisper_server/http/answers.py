@@ -18,8 +18,10 @@ from whisper_server.http.streaming import EVENT, stream
 from whisper_server.http.upload_limits import place_of
 from whisper_server.http.uploads import HeldUpload
 from whisper_server.process.settings import Settings
-from whisper_server.speech import audio
-from whisper_server.speech.engine import Engine, Options, Reached, Segment, Transcript, Transcription
+from whisper_server.speech import decoding
+from whisper_server.speech.engine import Engine, Event, Reached
+from whisper_server.speech.options import Options
+from whisper_server.speech.transcript import Transcript
 from whisper_server.work import inference
 from whisper_server.work.inference_queue import InferenceQueue
 from whisper_server.work.job_records import Job, Order
@@ -99,19 +101,9 @@ async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async
         entry.audio_seconds = transcript.duration
         entry.engine_seconds = transcript.engine_seconds
 
-    under_way: list[Transcription] = []
-
-    def work(reached: Reached, heard: Callable[[Segment], None] = lambda _: None) -> Transcript:
+    def work(reached: Reached, on_event: Callable[[Event], None] = lambda _: None) -> Transcript:
         with upload:
-            return inference.transcribe(
-                engine,
-                upload.path,
-                options,
-                settings.audio_limit,
-                reached,
-                heard,
-                begun=lambda transcription, _: under_way.append(transcription),
-            )
+            return inference.transcribe(engine, upload.path, options, settings.audio_limit, reached, on_event=on_event)
 
     if prefer_async:
         order = Order(options, form.format, form.timestamp_granularities, entry.request_id, caller)
@@ -119,9 +111,7 @@ async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async
             return await jobs.accept(request, upload.path, order)
     place_of(request).free_soon()
     if form.stream:
-        events = await stream(request, queue, work, finished)
-        formats.say_what_was_shortened(events, [name for begun in under_way for name in begun.shortened])
-        return events
+        return await stream(request, queue, work, finished)
 
     def transcribe(cancelled: threading.Event) -> Transcript:
         def reached(*_: object) -> None:
@@ -144,6 +134,6 @@ def _prepare(engine: Engine, settings: Settings, form: Form, upload: HeldUpload,
     """
     options = form.options(engine)
     if waits:
-        audio.check(upload.path, settings.audio_limit, options.track)
+        decoding.check(upload.path, settings.audio_limit, options.track)
     engine.prepare(options)
     return options

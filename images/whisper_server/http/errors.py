@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from whisper_server.speech import engine
+from whisper_server.speech import errors
 
 ErrorType = Literal["invalid_request_error", "rate_limit_error", "server_error"]
 
@@ -114,33 +114,33 @@ _DESCRIPTIONS = {
 }
 
 
-def from_engine(error: engine.EngineError) -> ApiError:
+def from_engine(error: errors.SpeechError) -> ApiError:
     """The HTTP error of an engine's error."""
     message = str(error)
     match error:
-        case engine.ModelNotFound():
+        case errors.ModelNotFound():
             return ApiError(404, message, param="model", code="model_not_found")
-        case engine.ModelUnavailable(retry_after=seconds):
+        case errors.ModelUnavailable(retry_after=seconds):
             return ApiError(503, message, param="model", code="model_unavailable", retry_after=seconds)
-        case engine.DiarizationUnavailable(retry_after=wait):
+        case errors.DiarizationUnavailable(retry_after=wait):
             return ApiError(503, message, param="diarize", code="diarization_unavailable", retry_after=wait)
-        case engine.NoSpace(param="file"):
+        case errors.NoSpace(param="file"):
             return ApiError(503, message, param="file", code="no_space", retry_after=60)
-        case engine.NoSpace():
+        case errors.NoSpace():
             return ApiError(503, message, param="model", code="no_space", retry_after=3600)
-        case engine.ModelTooLarge():
+        case errors.ModelTooLarge():
             return ApiError(400, message, param="model", code="model_too_large")
-        case engine.ModelInUse():
+        case errors.ModelInUse():
             return ApiError(409, message, param="model", code="model_in_use")
-        case engine.ModelProtected():
+        case errors.ModelProtected():
             return ApiError(403, message, param="model", code="model_protected")
-        case engine.AudioTooLong():
+        case errors.AudioTooLong():
             return ApiError(413, message, param="file", code="audio_too_long")
-        case engine.NotAudio():
+        case errors.NotAudio():
             return ApiError(415, message, param="file", code="unsupported_media_type")
-        case engine.UndecodableAudio():
+        case errors.UndecodableAudio():
             return ApiError(400, message, param="file", code="undecodable_audio")
-        case engine.UnsupportedOption(param=param):
+        case errors.UnsupportedOption(param=param):
             return ApiError(400, message, param=param, code="unsupported_option")
     raise error
 
@@ -177,8 +177,8 @@ def add_handlers(app: FastAPI) -> None:
     async def validation_error(_: Request, error: RequestValidationError) -> Response:
         return error_response(_from_validation(error.errors()))
 
-    @app.exception_handler(engine.EngineError)
-    async def engine_error(_: Request, error: engine.EngineError) -> Response:
+    @app.exception_handler(errors.SpeechError)
+    async def engine_error(_: Request, error: errors.SpeechError) -> Response:
         return error_response(from_engine(error))
 
     @app.exception_handler(sqlite3.Error)

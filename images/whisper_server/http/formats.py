@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from whisper_server.http import text_formats
-from whisper_server.speech.engine import UNKNOWN_SPEAKER, Segment, Timing, Transcript
+from whisper_server.speech.transcript import UNKNOWN_SPEAKER, Segment, Timing, Transcript
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
 

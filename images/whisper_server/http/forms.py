@@ -13,7 +13,9 @@ from pydantic import BaseModel, Field, ValidationError
 from whisper_server.http.errors import ApiError
 from whisper_server.http.formats import Format, Granularity, ResponseFormat
 from whisper_server.speech import languages
-from whisper_server.speech.engine import Engine, Options, UnsupportedOption, VoiceActivity
+from whisper_server.speech.engine import Engine
+from whisper_server.speech.errors import UnsupportedOption
+from whisper_server.speech.options import Options, VoiceActivity
 
 # A Whisper model reads at most half of its 448 tokens before it writes: more of a prompt is never seen.
 _MAX_PROMPT = 10_000

@@ -18,7 +18,8 @@ from starlette.responses import StreamingResponse
 
 from whisper_server.http.errors import ErrorResponse, described, error_object, from_engine
 from whisper_server.http.streaming import EVENT, event
-from whisper_server.speech import engine
+from whisper_server.speech.engine import Download, Engine
+from whisper_server.speech.errors import ModelNotFound, SpeechError
 
 router = APIRouter(tags=["Models"])
 
@@ -70,7 +71,7 @@ class Pull:
     """A model on its way here and into memory; `latest` holds how far it is."""
 
     done: "asyncio.Future[None]"
-    latest: deque[engine.Download]
+    latest: deque[Download]
 
 
 class Pulls:
@@ -80,7 +81,7 @@ class Pulls:
     fetched is of use to the next one.
     """
 
-    def __init__(self, speech_engine: engine.Engine) -> None:
+    def __init__(self, speech_engine: Engine) -> None:
         self._engine = speech_engine
         self._threads = ThreadPoolExecutor(_PULLS, "pull")
         # Deleting a model's files waits for its download.
@@ -89,7 +90,7 @@ class Pulls:
 
     def pull(self, model: str) -> Pull:
         if model not in self._under_way:
-            latest: deque[engine.Download] = deque(maxlen=1)
+            latest: deque[Download] = deque(maxlen=1)
             done = asyncio.get_running_loop().run_in_executor(self._threads, self._fetch_and_load, model, latest)
             self._under_way[model] = Pull(done, latest)
             done.add_done_callback(lambda _: self._ended(model))
@@ -108,14 +109,14 @@ class Pulls:
         for threads in (self._threads, self._removing):
             threads.shutdown(wait=False, cancel_futures=True)
 
-    def _fetch_and_load(self, model: str, latest: deque[engine.Download]) -> None:
+    def _fetch_and_load(self, model: str, latest: deque[Download]) -> None:
         self._engine.fetch(model, latest.append)
         self._engine.load(model)
 
 
 async def _resolved(request: Request, model: str) -> str:
     """The canonical id of the model in the address."""
-    speech_engine: engine.Engine = request.app.state.engine
+    speech_engine: Engine = request.app.state.engine
     return await asyncio.to_thread(speech_engine.resolve, model)
 
 
@@ -150,7 +151,7 @@ async def pull_model(
     wanted: _Wanted,
     stream: Annotated[bool, Query(description="Tell the progress, as server-sent events.")] = False,
 ) -> Response:
-    speech_engine: engine.Engine = request.app.state.engine
+    speech_engine: Engine = request.app.state.engine
     pull = request.app.state.pulls.pull(wanted)
     if stream:
         events = _pulled(speech_engine, wanted, pull)
@@ -170,7 +171,7 @@ async def delete_model(
     wanted: _Wanted,
     files: Annotated[bool, Query(description="Delete its files too, where it can be fetched again.")] = False,
 ) -> ModelDeleted:
-    speech_engine: engine.Engine = request.app.state.engine
+    speech_engine: Engine = request.app.state.engine
     await asyncio.to_thread(_model, speech_engine, wanted)
     unloaded = await asyncio.to_thread(speech_engine.unload, wanted)
     if files:
@@ -178,7 +179,7 @@ async def delete_model(
     return ModelDeleted(id=wanted, unloaded=unloaded, deleted=files)
 
 
-def _models(speech_engine: engine.Engine) -> list[Model]:
+def _models(speech_engine: Engine) -> list[Model]:
     loaded = speech_engine.loaded()
     return [
         Model(id=model.id, created=model.created, owned_by=model.owned_by, loaded=model.id in loaded)
@@ -186,16 +187,16 @@ def _models(speech_engine: engine.Engine) -> list[Model]:
     ]
 
 
-def _model(speech_engine: engine.Engine, wanted: str) -> Model:
+def _model(speech_engine: Engine, wanted: str) -> Model:
     for present in _models(speech_engine):
         if present.id == wanted:
             return present
-    raise engine.ModelNotFound(f"The model {wanted} is not on this machine. It is fetched when it is first used.")
+    raise ModelNotFound(f"The model {wanted} is not on this machine. It is fetched when it is first used.")
 
 
-async def _pulled(speech_engine: engine.Engine, wanted: str, pull: Pull) -> AsyncIterator[str]:
+async def _pulled(speech_engine: Engine, wanted: str, pull: Pull) -> AsyncIterator[str]:
     """Events of a pull."""
-    told: engine.Download | None = None
+    told: Download | None = None
     running = True
     while running:
         await asyncio.wait((pull.done,), timeout=_PROGRESS_SECONDS)
@@ -207,7 +208,7 @@ async def _pulled(speech_engine: engine.Engine, wanted: str, pull: Pull) -> Asyn
             yield ": the download goes on\n\n"
     try:
         pull.done.result()
-    except engine.EngineError as error:
+    except SpeechError as error:
         yield event(ErrorResponse(error=error_object(from_engine(error))))
         return
     yield event(PullDone(model=await asyncio.to_thread(_model, speech_engine, wanted)))

@@ -11,7 +11,8 @@ from fastapi import File, Form, UploadFile
 from whisper_server.http.errors import ApiError
 from whisper_server.http.formats import Format, Granularity
 from whisper_server.http.forms import LANGUAGE, TRACK, TranscriptionForm, known_language
-from whisper_server.speech.engine import Engine, Options, Speakers
+from whisper_server.speech.engine import Engine
+from whisper_server.speech.options import Options, Speakers
 
 # More voices than that in one recording no model tells apart.
 _MOST_SPEAKERS = 100

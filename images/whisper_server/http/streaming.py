@@ -18,8 +18,11 @@ from starlette.types import Receive, Scope, Send
 
 from whisper_server.http.disconnects import while_connected
 from whisper_server.http.errors import ApiError, ErrorResponse, error_object, from_engine, internal_error
+from whisper_server.http.formats import say_what_was_shortened
 from whisper_server.http.request_log import entry_of
-from whisper_server.speech.engine import EngineError, Reached, Segment, Transcript
+from whisper_server.speech.engine import Event, Reached
+from whisper_server.speech.errors import SpeechError
+from whisper_server.speech.transcript import Segment, Transcript, TranscriptionInfo
 from whisper_server.work.inference_queue import InferenceQueue
 
 # Proxies give up after a silence of a minute or more.
@@ -30,7 +33,7 @@ _FIRST_SECONDS = 5.0
 # One event, as OpenAPI's documentation on server-sent events describes them.
 EVENT = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
 
-Work = Callable[[Reached, Callable[[Segment], None]], Transcript]
+Work = Callable[[Reached, Callable[[Event], None]], Transcript]
 
 
 class TextDelta(BaseModel):
@@ -49,17 +52,21 @@ class TextDone(BaseModel):
 async def stream(
     request: Request, queue: InferenceQueue, work: Work, finished: Callable[[Transcript], None]
 ) -> StreamingResponse:
-    """The events of a transcription that `work` makes; `finished` is told the transcript.
+    """The events of the transcription that `work` makes; `finished` receives the transcript.
 
-    Raises what `work` and the queue raise within the first seconds; later it becomes an event. A client that goes away
-    ends the work at its next step.
+    Raises what `work` and the queue raise within the first seconds; later errors become events. When the client
+    disconnects, the work ends at its next step.
     """
     loop = asyncio.get_running_loop()
     segments: asyncio.Queue[Segment | None] = asyncio.Queue()
     alive = asyncio.Event()
+    shortened: list[str] = []
 
-    def tell(segment: Segment | None) -> None:
-        segments.put_nowait(segment)
+    def tell(event: Event | None) -> None:
+        if isinstance(event, TranscriptionInfo):
+            shortened.extend(event.shortened)
+            return
+        segments.put_nowait(event)
         alive.set()
 
     def transcribe(cancelled: threading.Event) -> Transcript:
@@ -67,10 +74,10 @@ async def stream(
             if cancelled.is_set():
                 raise ClientDisconnect
 
-        def heard(segment: Segment) -> None:
-            loop.call_soon_threadsafe(tell, segment)
+        def on_event(event: Event) -> None:
+            loop.call_soon_threadsafe(tell, event)
 
-        return work(reached, heard)
+        return work(reached, on_event)
 
     running = asyncio.create_task(queue.run(transcribe))
     running.add_done_callback(lambda _: tell(None))
@@ -82,7 +89,9 @@ async def stream(
     except BaseException:
         running.cancel()
         raise
-    return _EventStream(_events(segments, running, finished, entry_of(request).request_id), running)
+    response = _EventStream(_events(segments, running, finished, entry_of(request).request_id), running)
+    say_what_was_shortened(response, shortened)
+    return response
 
 
 class _EventStream(StreamingResponse):
@@ -121,7 +130,7 @@ async def _events(
         transcript = await running
         finished(transcript)
         yield event(TextDone(text=transcript.text, shortened=transcript.shortened))
-    except EngineError as error:
+    except SpeechError as error:
         yield event(ErrorResponse(error=error_object(from_engine(error))))
     except ApiError as error:
         yield event(ErrorResponse(error=error_object(error)))

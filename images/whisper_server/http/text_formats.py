@@ -6,8 +6,8 @@ command line writes.
 
 from collections.abc import Callable, Iterator
 
-from whisper_server.speech.engine import UNKNOWN_SPEAKER, Segment, Transcript
 from whisper_server.speech.times import apart
+from whisper_server.speech.transcript import UNKNOWN_SPEAKER, Segment, Transcript
 
 
 def _text(transcript: Transcript) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 import av
 
-from whisper_server.speech import decoding
-from whisper_server.speech.engine import EngineError, UndecodableAudio
+from whisper_server.speech import ffmpeg
+from whisper_server.speech.errors import SpeechError, UndecodableAudio
 
 Answer = Mapping[str, Any]
 
@@ -21,14 +21,14 @@ def perform(task: Mapping[str, Any], descriptors: Sequence[int], report: Callabl
     """Checks the file of the one descriptor, or decodes it into that of the second; the last report is the outcome.
 
     A report is `{"seconds", "share"}` of sound and of the file on the way; at the end `{}`, `{"error", "message",
-    "param"}` with the name of an EngineError, `{"errno"}` for a file that cannot be written, or `{"traceback"}`.
+    "param"}` with the name of an SpeechError, `{"errno"}` for a file that cannot be written, or `{"traceback"}`.
     """
     try:
         if len(descriptors) == 1:
-            decoding.check(descriptors[0], task["max_seconds"], task["track"])
+            ffmpeg.check(descriptors[0], task["max_seconds"], task["track"])
         else:
             source, target = descriptors
-            decoding.decode(
+            ffmpeg.decode(
                 source,
                 target,
                 task["max_seconds"],
@@ -36,7 +36,7 @@ def perform(task: Mapping[str, Any], descriptors: Sequence[int], report: Callabl
                 lambda seconds, share: report({"seconds": seconds, "share": share}),
             )
         outcome: Answer = {}
-    except EngineError as error:
+    except SpeechError as error:
         outcome = _told(error)
     except MemoryError:
         outcome = _told(UndecodableAudio("The file needs too much memory to decode. Convert it to mp3, wav or flac."))
@@ -47,7 +47,7 @@ def perform(task: Mapping[str, Any], descriptors: Sequence[int], report: Callabl
     report(outcome)
 
 
-def _told(error: EngineError) -> Answer:
+def _told(error: SpeechError) -> Answer:
     return {"error": type(error).__name__, "message": str(error), "param": getattr(error, "param", None)}
 
 

@@ -8,7 +8,7 @@ import av
 import av.filter
 from av import AudioFrame, AudioResampler
 
-from whisper_server.speech.engine import AudioTooLong, UndecodableAudio
+from whisper_server.speech.errors import AudioTooLong, UndecodableAudio
 
 SAMPLE_RATE = 16_000
 SAMPLE_BYTES = 2

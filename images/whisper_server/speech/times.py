@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from whisper_server.speech.engine import Segment
+from whisper_server.speech.transcript import Segment
 
 # Start and end, in seconds.
 Span = tuple[float, float]

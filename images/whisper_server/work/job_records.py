@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from whisper_server.http.errors import Error
 from whisper_server.http.formats import Format, Granularity
-from whisper_server.speech.engine import Options, Stage
+from whisper_server.speech.engine import Stage
+from whisper_server.speech.options import Options
 
 Status = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
 

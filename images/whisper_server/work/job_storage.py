@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import TypeAdapter
 
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import Segment, Transcript
+from whisper_server.speech.transcript import Segment, Transcript
 from whisper_server.work.job_records import UNFINISHED, Record
 
 if TYPE_CHECKING:

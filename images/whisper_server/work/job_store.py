@@ -18,7 +18,7 @@ from whisper_server.http.errors import ApiError, Error
 from whisper_server.http.formats import is_json, render
 from whisper_server.http.request_log import Entry, write_job
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import Transcript
+from whisper_server.speech.transcript import Transcript
 from whisper_server.work import shares
 from whisper_server.work.job_records import UNFINISHED, Job, Order, Record, Result
 from whisper_server.work.job_storage import JobStorage

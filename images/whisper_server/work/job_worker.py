@@ -10,7 +10,10 @@ from whisper_server.http.errors import Error, error_object, from_engine, interna
 from whisper_server.http.metrics import Metrics
 from whisper_server.http.request_log import Entry, write_job
 from whisper_server.process import cgroup
-from whisper_server.speech.engine import Engine, EngineError, NoSpace, Options, Stage, Transcript
+from whisper_server.speech.engine import Engine, Stage
+from whisper_server.speech.errors import NoSpace, SpeechError
+from whisper_server.speech.options import Options
+from whisper_server.speech.transcript import Transcript
 from whisper_server.work import inference
 from whisper_server.work.inference_queue import InferenceQueue
 from whisper_server.work.job_records import Order
@@ -123,7 +126,7 @@ class JobWorker:
             write_job(job_id, "cancelled", entry)
         except NoSpace as error:
             self._postpone(job_id, error_object(from_engine(error)))
-        except EngineError as error:
+        except SpeechError as error:
             self._fail(job_id, entry, error_object(from_engine(error)))
         except Exception as error:
             if self._jobs.is_cancelled(job_id):  # its audio went away while it was opened
@@ -170,8 +173,8 @@ class JobWorker:
             order.options,
             self._max_seconds,
             reached,
+            on_decoded=report.begin,
             turn=engine_turn,
-            begun=lambda _, seconds: report.begin(seconds),
         )
 
     def _raise_if_unwanted(self, job_id: str) -> None:

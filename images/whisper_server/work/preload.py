@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from whisper_server.process import json_log
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import Diarization, DiarizationUnavailable, Engine, EngineError, ModelUnavailable
+from whisper_server.speech.engine import Diarization, Engine
+from whisper_server.speech.errors import DiarizationUnavailable, ModelUnavailable, SpeechError
 
 # FastAPI is not imported here, nor by what is: importing it takes as long as loading a small model.
 
@@ -35,7 +36,7 @@ class Preload:
         self._engine = engine
         self._diarization = diarization
         self.diarization_check: DiarizationCheck | None = None
-        self._failure: EngineError | None = None
+        self._failure: SpeechError | None = None
         self._done = False
         # As a daemon: a download under way must not keep the process from stopping.
         self._thread = threading.Thread(target=self._run, name="preload", daemon=True)
@@ -59,7 +60,7 @@ class Preload:
         try:
             self._engine.fetch(self._engine.default_model)
             self._engine.load(self._engine.default_model)
-        except EngineError as error:
+        except SpeechError as error:
             self._failure = error
             if str(error) != told:
                 _logger.error("The default model %s was not loaded: %s", self._engine.default_model, error)

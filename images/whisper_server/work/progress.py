@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from whisper_server.speech.engine import Options, Stage
+from whisper_server.speech.engine import Stage
+from whisper_server.speech.options import Options
 
 # The share of the time that each stage takes, in the order of the stages. Computed from CPU times of two Zen 4 cores,
 # base in int8, the demo's pipeline: 64 minutes need 5 s of decoding, 160 s of diarization and 175 s of transcription

@@ -9,7 +9,8 @@ import uvicorn
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from whisper_server.http.app import create_app
 from whisper_server.process.settings import Settings
-from whisper_server.speech import audio
+from whisper_server.speech import decoding
+from whisper_server.speech.recording import Recording
 from whisper_server.work import job_store, job_worker
 
 
@@ -18,13 +19,13 @@ def main(folder: str, *lingers_in: Any) -> None:
     job_worker._TEND_SECONDS = 0.2
     engine = ScriptedEngine()
     engine.lingers_in = next(iter(lingers_in), None)
-    decode = audio.decode
+    decode = decoding.decode
 
-    def slowly(*arguments: Any) -> audio.Recording:
+    def slowly(*arguments: Any) -> Recording:
         engine.linger("decoding", arguments[-1])
         return decode(*arguments)
 
-    audio.decode = slowly  # type: ignore[assignment]  # of any arguments
+    decoding.decode = slowly  # type: ignore[assignment]  # of any arguments
     app = create_app(engine, Settings(data_folder=Path(folder)), title="test")
     server = uvicorn.Server(uvicorn.Config(app, port=0))
     server.run()

@@ -4,21 +4,11 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator, Sequence
 
-from whisper_server.speech.audio import Recording
-from whisper_server.speech.engine import (
-    Download,
-    EngineError,
-    Model,
-    ModelInUse,
-    ModelNotFound,
-    ModelProtected,
-    Options,
-    Reached,
-    Segment,
-    Stage,
-    Transcription,
-    Word,
-)
+from whisper_server.speech.engine import Download, Event, Model, Reached, Stage
+from whisper_server.speech.errors import ModelInUse, ModelNotFound, ModelProtected, SpeechError
+from whisper_server.speech.options import Options
+from whisper_server.speech.recording import Recording
+from whisper_server.speech.transcript import Segment, TranscriptionInfo, Word
 
 MODEL = "scripted/base"
 
@@ -55,8 +45,8 @@ class ScriptedEngine:
             segment(1, " Fine day.", [Word(1.0, 1.5, " Fine", 0.9), Word(1.5, 2.0, " day.", 0.7)]),
         ]
         self.failure: Exception | None = None
-        self.load_failure: EngineError | None = None
-        self.preparation_failure: EngineError | None = None
+        self.load_failure: SpeechError | None = None
+        self.preparation_failure: SpeechError | None = None
         self.go = threading.Event()
         self.go.set()
         self.asked: list[Options] = []
@@ -110,16 +100,12 @@ class ScriptedEngine:
     def delete(self, model: str) -> None:
         raise ModelProtected(f"{model} is not yours")
 
-    def transcribe(self, recording: Recording, options: Options, reached: Reached) -> Transcription:
+    def transcribe(self, recording: Recording, options: Options, reached: Reached) -> Generator[Event, None, None]:
         self.asked.append(options)
         self.order.append("jobs" if threading.current_thread().name == "jobs" else "request")
         self.heard.append(recording.seconds)
-        transcription = Transcription(options.language or "en", self._stages(lambda: transcription, reached))
-        return transcription
-
-    def _stages(self, under_way: Callable[[], Transcription], reached: Reached) -> Generator[Segment, None, None]:
         self.linger("speakers", reached)
-        under_way().shortened = self.shortened
+        yield TranscriptionInfo(options.language or "en", shortened=self.shortened)
         for number, spoken in enumerate(self._speak()):
             reached("text", number / len(self.segments))
             self.linger("text", reached)

@@ -8,8 +8,9 @@ import av
 import numpy as np
 import pytest
 
-from whisper_server.speech import audio
-from whisper_server.speech.engine import AudioTooLong, NotAudio, UndecodableAudio
+from whisper_server.speech import decoding
+from whisper_server.speech.errors import AudioTooLong, NotAudio, UndecodableAudio
+from whisper_server.speech.recording import SAMPLE_RATE, Recording
 
 SECONDS = 6
 CODECS = {"mp3": "libmp3lame", "flac": "flac", "ogg": "libopus", "m4a": "aac", "webm": "libopus", "wav": "pcm_s16le"}
@@ -46,7 +47,7 @@ def cut(path: Path) -> Path:
 
 
 def decoded(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    with audio.decode(path, max_seconds=1000) as recording:
+    with decoding.decode(path, max_seconds=1000) as recording:
         stretches = [stretch.samples for stretch in recording.stretches()]
         return np.concatenate(stretches) if stretches else np.empty(0, dtype=np.float32)
 
@@ -54,10 +55,10 @@ def decoded(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 @pytest.mark.parametrize(("suffix", "codec"), CODECS.items())
 def test_formats(tmp_path: Path, suffix: str, codec: str) -> None:
     path = encode(tmp_path / f"a.{suffix}", codec)
-    audio.check(path, max_seconds=1000)
+    decoding.check(path, max_seconds=1000)
     samples = decoded(path)
     assert samples.dtype == np.float32
-    assert len(samples) / audio.SAMPLE_RATE == pytest.approx(SECONDS, abs=0.1)
+    assert len(samples) / SAMPLE_RATE == pytest.approx(SECONDS, abs=0.1)
     assert 0.3 < np.abs(samples).max() <= 1
 
 
@@ -69,14 +70,14 @@ def test_a_file_that_was_cut_short_is_not_taken_for_whole(tmp_path: Path, suffix
 
 def test_an_mp3_whose_header_states_nothing_is_decoded_as_far_as_it_goes(tmp_path: Path) -> None:
     samples = decoded(cut(encode(tmp_path / "a.mp3", "libmp3lame", write_xing="0")))
-    assert len(samples) / audio.SAMPLE_RATE == pytest.approx(SECONDS * 0.55, abs=0.2)
+    assert len(samples) / SAMPLE_RATE == pytest.approx(SECONDS * 0.55, abs=0.2)
 
 
 def test_a_wav_written_into_a_pipe_has_no_stated_size(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.wav", "pcm_s16le")
     content = path.read_bytes()
     path.write_bytes(content[:4] + b"\xff\xff\xff\xff" + content[8:])
-    assert len(decoded(path)) / audio.SAMPLE_RATE == pytest.approx(SECONDS, abs=0.1)
+    assert len(decoded(path)) / SAMPLE_RATE == pytest.approx(SECONDS, abs=0.1)
 
 
 def test_a_recording_of_no_samples_is_empty(tmp_path: Path) -> None:
@@ -124,41 +125,41 @@ def test_a_video_without_sound(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["flac", "wav", "m4a", "webm", "mp3"])
 def test_a_header_that_states_too_much_is_enough_to_refuse(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(AudioTooLong, match=r"longer than 5 s"):
-        audio.check(encode(tmp_path / f"a.{suffix}", CODECS[suffix]), max_seconds=5)
+        decoding.check(encode(tmp_path / f"a.{suffix}", CODECS[suffix]), max_seconds=5)
 
 
 def test_a_recording_is_decoded_no_further_than_the_limit(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp3", "libmp3lame", write_xing="0")
-    audio.check(path, max_seconds=5)
+    decoding.check(path, max_seconds=5)
     with pytest.raises(AudioTooLong):
-        audio.decode(path, max_seconds=5)
+        decoding.decode(path, max_seconds=5)
 
 
 def test_a_wav_that_was_cut_is_found_without_decoding_it(tmp_path: Path) -> None:
     with pytest.raises(UndecodableAudio, match="cut short"):
-        audio.check(cut(encode(tmp_path / "a.wav", "pcm_s16le")), max_seconds=1000)
+        decoding.check(cut(encode(tmp_path / "a.wav", "pcm_s16le")), max_seconds=1000)
 
 
 def test_a_long_recording_comes_in_stretches_that_are_cut_in_pauses() -> None:
     """Eleven minutes of noise with half a second of silence every 25 s."""
-    second = np.random.default_rng(3).integers(-9000, 9000, audio.SAMPLE_RATE, dtype=np.int16)
-    with audio.Recording() as recording:
+    second = np.random.default_rng(3).integers(-9000, 9000, SAMPLE_RATE, dtype=np.int16)
+    with Recording() as recording:
         for number in range(660):
-            pause = np.zeros(audio.SAMPLE_RATE // 2, dtype=np.int16)
-            half = second[: audio.SAMPLE_RATE // 2]
+            pause = np.zeros(SAMPLE_RATE // 2, dtype=np.int16)
+            half = second[: SAMPLE_RATE // 2]
             recording.append(np.concatenate([half, pause if number % 25 == 24 else half]))
         stretches = list(recording.stretches())
         assert recording.seconds == sum(stretch.seconds for stretch in stretches) == 660
     assert [stretch.start for stretch in stretches] == pytest.approx([0, 299.75, 574.75], abs=0.1)
     assert all(stretch.seconds <= 300 for stretch in stretches)
     joined = np.concatenate([stretch.samples for stretch in stretches])
-    assert len(joined) == 660 * audio.SAMPLE_RATE
+    assert len(joined) == 660 * SAMPLE_RATE
 
 
 def test_memory_does_not_grow_with_the_recording() -> None:
     """What would be 230 MB an hour as float32 lies on the disk, and comes back 19 MB at a time."""
-    quiet = np.zeros(60 * audio.SAMPLE_RATE, dtype=np.int16)
-    with audio.Recording() as recording:
+    quiet = np.zeros(60 * SAMPLE_RATE, dtype=np.int16)
+    with Recording() as recording:
         for _ in range(60):
             recording.append(quiet)
         tracemalloc.start()

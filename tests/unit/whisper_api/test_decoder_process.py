@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.whisper_api.conftest import eventually
-from whisper_server.speech import audio, decoder_process
+from whisper_server.speech import decoder_process, decoding
 from whisper_server.speech.decoder_process import DecoderProcesses
-from whisper_server.speech.engine import NotAudio, UndecodableAudio
+from whisper_server.speech.errors import NotAudio, UndecodableAudio
 
 IMAGES = Path(decoder_process.__file__).parents[2]
 
@@ -39,7 +39,7 @@ def speech_like(tmp_path: Path) -> Path:
 def processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[DecoderProcesses]:
     """A fork server of this test's own."""
     processes = DecoderProcesses()
-    monkeypatch.setattr(audio, "PROCESSES", processes)
+    monkeypatch.setattr(decoding, "PROCESSES", processes)
     yield processes
     processes.close()
 
@@ -105,7 +105,7 @@ def test_a_list_of_files_opens_none_of_them(speech_like: Path, tmp_path: Path) -
         for entry in (speech_like.name, str(speech_like), f"/proc/self/fd/{opened.fileno()}", str(opened.fileno())):
             listing = tmp_path / "list"
             listing.write_text(f"ffconcat version 1.0\nfile {entry}\n")
-            for work in (audio.check, audio.decode):
+            for work in (decoding.check, decoding.decode):
                 with pytest.raises(NotAudio):
                     work(listing, 1000)
 
@@ -116,7 +116,7 @@ def test_a_pipe_in_a_list_blocks_no_thread(tmp_path: Path) -> None:
     listing.write_text(f"ffconcat version 1.0\nfile /proc/{os.getpid()}/fd/{reading}\n")
     start = time.monotonic()
     with pytest.raises(NotAudio):
-        audio.decode(listing, 1000)
+        decoding.decode(listing, 1000)
     os.close(reading)
     os.close(writing)
     assert time.monotonic() - start < 10
@@ -139,7 +139,7 @@ def test_what_is_not_wanted_any_more_ends(processes: DecoderProcesses, tmp_path:
         raise KeyError("not wanted")
 
     with pytest.raises(KeyError):
-        audio.decode(hour(tmp_path / "a.wav"), 10_000, reached=unwanted)
+        decoding.decode(hour(tmp_path / "a.wav"), 10_000, reached=unwanted)
     assert descriptors() == before
     assert eventually(lambda: len(children(server)) == 1)
 
@@ -150,7 +150,7 @@ def test_it_tells_how_much_of_the_file_was_read(tmp_path: Path) -> None:
         file.seek(44)
         file.write(os.urandom(192_000))  # without any sound another track is tried
     told: list[tuple[str, float]] = []
-    with audio.decode(path, 10_000, reached=lambda *reached: told.append(reached)) as recording:
+    with decoding.decode(path, 10_000, reached=lambda *reached: told.append(reached)) as recording:
         assert recording.seconds == 3600
     shares = [share for _, share in told]
     assert {stage for stage, _ in told} == {"decoding"}
@@ -174,20 +174,20 @@ def test_a_process_that_dies_is_an_error_of_its_file_alone(
             time.sleep(0.01)
 
     with pytest.raises(UndecodableAudio, match="Convert"):
-        audio.decode(hour(tmp_path / "hour.wav"), 10_000, reached=kill)
+        decoding.decode(hour(tmp_path / "hour.wav"), 10_000, reached=kill)
     assert descriptors() == before
-    with audio.decode(speech_like, 100) as recording:
+    with decoding.decode(speech_like, 100) as recording:
         assert recording.seconds == 10
     assert server_of(processes) == server
 
 
 def test_a_fork_server_that_was_killed_is_replaced(processes: DecoderProcesses, speech_like: Path) -> None:
     first = server_of(processes)
-    audio.check(speech_like, 100)
+    decoding.check(speech_like, 100)
     os.kill(first, signal.SIGKILL)
     # The first one is decoded by the process that was ready.
     for _ in range(2):
-        with audio.decode(speech_like, 100) as recording:
+        with decoding.decode(speech_like, 100) as recording:
             assert recording.seconds == 10
     assert server_of(processes) != first
 
@@ -197,7 +197,7 @@ def test_many_at_once(processes: DecoderProcesses, speech_like: Path) -> None:
 
     def decode() -> None:
         for _ in range(10):
-            with audio.decode(speech_like, 100) as recording:
+            with decoding.decode(speech_like, 100) as recording:
                 lengths.append(recording.seconds)
 
     threads = [threading.Thread(target=decode) for _ in range(8)]

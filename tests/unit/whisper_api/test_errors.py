@@ -6,13 +6,7 @@ import pytest
 
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import FILE
-from whisper_server.speech.engine import (
-    ModelNotFound,
-    ModelUnavailable,
-    NotAudio,
-    UndecodableAudio,
-    UnsupportedOption,
-)
+from whisper_server.speech.errors import ModelNotFound, ModelUnavailable, NotAudio, UndecodableAudio, UnsupportedOption
 
 URL = "/v1/audio/transcriptions"
 

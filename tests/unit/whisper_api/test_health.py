@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
-from whisper_server.speech.engine import DiarizationUnavailable, EngineError, ModelNotFound, ModelUnavailable
+from whisper_server.speech.errors import DiarizationUnavailable, ModelNotFound, ModelUnavailable, SpeechError
 from whisper_server.work import preload
 from whisper_server.work.preload import Preload
 
@@ -59,7 +59,7 @@ class TestThatFailsOnce:
         answer = http.get("/ready")
         assert answer.status_code in (404, 503)
         told = answer.json()["error"]["message"]
-        assert told == str(failure) if isinstance(failure, EngineError) else "log says why" in told
+        assert told == str(failure) if isinstance(failure, SpeechError) else "log says why" in told
         engine.fails = None
         assert eventually(lambda: http.get("/ready").status_code == 200)
         attempts = engine.attempts
@@ -68,7 +68,7 @@ class TestThatFailsOnce:
         said = [line for line in lines if "was not loaded" in line["event"]]
         assert len(said) == 1 < attempts, "the same reason is logged once"
         assert said[0]["level"] == "error"
-        assert ("traceback" in said[0]) == (not isinstance(failure, EngineError)), "of a bug"
+        assert ("traceback" in said[0]) == (not isinstance(failure, SpeechError)), "of a bug"
 
 
 class FailingEngine(ScriptedEngine):

@@ -19,7 +19,10 @@ from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
 from whisper_server.http.errors import ApiError
 from whisper_server.http.metrics import Metrics
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import Options, Reached, Transcript, UndecodableAudio
+from whisper_server.speech.engine import Reached
+from whisper_server.speech.errors import UndecodableAudio
+from whisper_server.speech.options import Options
+from whisper_server.speech.transcript import Transcript
 from whisper_server.work import inference, job_store, job_worker
 from whisper_server.work.inference_queue import InferenceQueue
 from whisper_server.work.job_records import Order

@@ -17,7 +17,9 @@ from tests.unit.whisper_api.sound import FILE
 from tests.unit.whisper_api.test_jobs import add, finished, job, order, submit, taken
 from whisper_server.http.errors import ApiError
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import NoSpace, Options, Transcript
+from whisper_server.speech.errors import NoSpace
+from whisper_server.speech.options import Options
+from whisper_server.speech.transcript import Transcript
 from whisper_server.work import job_store, job_worker
 from whisper_server.work.job_records import Order
 from whisper_server.work.job_store import JobStore

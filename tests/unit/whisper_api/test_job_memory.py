@@ -21,7 +21,7 @@ from tests.unit.whisper_api.test_jobs import add, job, submit, taken
 from whisper_server.http.errors import Error
 from whisper_server.process import cgroup
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import Options
+from whisper_server.speech.options import Options
 from whisper_server.work.job_store import JobStore
 from whisper_server.work.progress import Progress
 

@@ -13,7 +13,8 @@ from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_api.sound import FILE
 from whisper_server.http.errors import Error
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import Options, UndecodableAudio
+from whisper_server.speech.errors import UndecodableAudio
+from whisper_server.speech.options import Options
 from whisper_server.work import job_store
 from whisper_server.work.job_records import Order
 from whisper_server.work.job_store import JobStore

@@ -14,7 +14,8 @@ from tests.unit.whisper_api.sound import FILE
 from whisper_server.http import formats
 from whisper_server.http.formats import Format
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import Options, Transcript, Word
+from whisper_server.speech.options import Options
+from whisper_server.speech.transcript import Transcript, Word
 from whisper_server.work import job_store
 from whisper_server.work.job_records import Order, Record
 from whisper_server.work.job_storage import JobStorage

@@ -5,7 +5,7 @@ import openai
 import pytest
 
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
-from whisper_server.speech.engine import ModelUnavailable
+from whisper_server.speech.errors import ModelUnavailable
 
 
 def test_models_as_openai_s_client_sees_them(http: httpx.Client) -> None:

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from whisper_server.speech.engine import Options, Speakers, Stage
+from whisper_server.speech.engine import Stage
+from whisper_server.speech.options import Options, Speakers
 from whisper_server.work.job_worker import _Report
 from whisper_server.work.progress import Progress
 

@@ -13,7 +13,7 @@ from tests.unit.whisper_api.conftest import eventually, serving
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.test_jobs import finished, job, submit
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import Segment
+from whisper_server.speech.transcript import Segment
 
 
 @pytest.fixture

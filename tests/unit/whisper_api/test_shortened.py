@@ -10,7 +10,7 @@ from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import FILE
 from whisper_server.http import streaming
-from whisper_server.speech.engine import Transcript
+from whisper_server.speech.transcript import Transcript
 
 URL = "/v1/audio/transcriptions"
 HEADER = "x-whisper-shortened"

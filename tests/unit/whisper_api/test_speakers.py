@@ -14,7 +14,8 @@ from tests.unit.whisper_api.sound import AUDIO
 from whisper_server.http import speaker_transcriptions, translations
 from whisper_server.http.app import create_app
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import DiarizationUnavailable, Speakers
+from whisper_server.speech.errors import DiarizationUnavailable
+from whisper_server.speech.options import Speakers
 from whisper_server.work import preload
 
 NO_TOKEN = "Telling speakers apart needs a Hugging Face token, and the server has none."

@@ -12,8 +12,9 @@ from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import FILE
 from tests.unit.whisper_api.test_jobs import audio_files, finished, job, submit
 from whisper_server.process.settings import Settings
-from whisper_server.speech import audio
+from whisper_server.speech import decoding
 from whisper_server.speech.engine import Stage
+from whisper_server.speech.recording import Recording
 from whisper_server.work import job_worker
 
 URL = "/v1/audio/transcriptions"
@@ -23,9 +24,9 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 @pytest.fixture
 def linger(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Stage | None], None]]:
     """Keeps jobs in a stage until it is told another one; requests go through it."""
-    decode = audio.decode
+    decode = decoding.decode
 
-    def slowly(*arguments: Any) -> audio.Recording:
+    def slowly(*arguments: Any) -> Recording:
         recording = decode(*arguments)
         try:
             engine.linger("decoding", arguments[-1])
@@ -34,7 +35,7 @@ def linger(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[
             raise
         return recording
 
-    monkeypatch.setattr(audio, "decode", slowly)
+    monkeypatch.setattr(decoding, "decode", slowly)
     monkeypatch.setattr(job_worker, "_PROGRESS_SECONDS", 0.0)
     engine.keeps_jobs_only = True
 

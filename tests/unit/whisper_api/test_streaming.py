@@ -16,7 +16,9 @@ from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import AUDIO, FILE, silence
 from whisper_server.http import streaming
 from whisper_server.http.request_log import Entry
-from whisper_server.speech.engine import ModelUnavailable, NotAudio, Reached, Segment, Transcript
+from whisper_server.speech.engine import Reached
+from whisper_server.speech.errors import ModelUnavailable, NotAudio
+from whisper_server.speech.transcript import Segment, Transcript
 from whisper_server.work.inference_queue import InferenceQueue
 
 URL = "/v1/audio/transcriptions"

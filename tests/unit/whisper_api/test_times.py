@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine, segment
 from tests.unit.whisper_api.sound import AUDIO
 from whisper_server.http.formats import render
-from whisper_server.speech.engine import Segment, Transcript, Word
 from whisper_server.speech.times import apart, in_order
+from whisper_server.speech.transcript import Segment, Transcript, Word
 
 URL = "/v1/audio/transcriptions"
 

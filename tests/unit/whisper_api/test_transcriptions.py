@@ -7,7 +7,7 @@ from openai.types.audio import Transcription, TranscriptionVerbose
 
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_api.sound import AUDIO
-from whisper_server.speech.engine import Options, VoiceActivity
+from whisper_server.speech.options import Options, VoiceActivity
 
 URL = "/v1/audio/transcriptions"
 

@@ -18,7 +18,8 @@ from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import AUDIO, FILE
 from whisper_server.http import upload_limits
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import Download, Options
+from whisper_server.speech.engine import Download
+from whisper_server.speech.options import Options
 from whisper_server.work import shares
 
 URL = "/v1/audio/transcriptions"

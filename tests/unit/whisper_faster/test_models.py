@@ -3,7 +3,7 @@ import pytest
 
 from whisper_server.engines.whisper.models import ALIASES, ModelCache
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import ModelNotFound, ModelUnavailable
+from whisper_server.speech.errors import ModelNotFound, ModelUnavailable
 
 BASE = "Systran/faster-whisper-base"
 

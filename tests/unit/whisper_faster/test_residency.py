@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from whisper_server.engines.residency import Residency
-from whisper_server.speech.engine import ModelInUse
+from whisper_server.speech.errors import ModelInUse
 
 
 class Net:

@@ -3,7 +3,7 @@ import pytest
 
 from whisper_server.engines.whisper import speech
 from whisper_server.engines.whisper.speech import Window
-from whisper_server.speech.engine import VoiceActivity
+from whisper_server.speech.options import VoiceActivity
 
 
 def test_windows_without_looking_for_speech() -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_server.engines.whisperx.alignment import parts
-from whisper_server.speech.engine import Segment, Word
+from whisper_server.speech.transcript import Segment, Word
 
 LONGEST = 10.0
 

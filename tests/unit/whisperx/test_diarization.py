@@ -11,8 +11,8 @@ from whisper_server.engines import interruptible
 from whisper_server.engines.whisperx import diarization
 from whisper_server.engines.whisperx.diarization import speaker_turns
 from whisper_server.engines.whisperx.turns import Turn
-from whisper_server.speech.audio import Recording
-from whisper_server.speech.engine import Speakers
+from whisper_server.speech.options import Speakers
+from whisper_server.speech.recording import Recording
 
 
 class Left(Exception):

@@ -11,7 +11,7 @@ import pytest
 
 from whisper_server.engines.whisperx import local_speakers as module
 from whisper_server.engines.whisperx.local_speakers import local_speakers
-from whisper_server.speech.audio import SAMPLE_RATE, Recording
+from whisper_server.speech.recording import SAMPLE_RATE, Recording
 
 FRAMES = 10
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from whisper_server.engines.whisperx.pipeline_files import PipelineFiles
-from whisper_server.speech.engine import DiarizationUnavailable
+from whisper_server.speech.errors import DiarizationUnavailable
 
 ROOT = Path(__file__).parents[3]
 PIPELINE = "pyannote/speaker-diarization-community-1"

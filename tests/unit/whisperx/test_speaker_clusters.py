@@ -9,7 +9,7 @@ import pytest
 from whisper_server.engines.whisperx import speaker_clusters
 from whisper_server.engines.whisperx.local_speakers import LocalSpeakers, Windows
 from whisper_server.engines.whisperx.turns import NOBODY
-from whisper_server.speech.engine import Speakers
+from whisper_server.speech.options import Speakers
 
 VOICES = np.eye(16)
 UNCONSTRAINED = SimpleNamespace(constrained_assignment=False)

@@ -4,7 +4,7 @@ import pytest
 
 from whisper_server.engines.whisperx.speakers import at_turns, by_speaker
 from whisper_server.engines.whisperx.turns import SpeakerTurns, Turn
-from whisper_server.speech.engine import UNKNOWN_SPEAKER, Segment, Word
+from whisper_server.speech.transcript import UNKNOWN_SPEAKER, Segment, Word
 
 
 def segment(words: Sequence[tuple[str, float, float]]) -> Segment:

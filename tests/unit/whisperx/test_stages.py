@@ -10,8 +10,9 @@ from tests.unit.whisper_api.scripted_engine import segment
 from whisper_server.engines.whisperx import alignment
 from whisper_server.engines.whisperx.alignment import AlignModel, aligned
 from whisper_server.engines.whisperx.engine import _InOrder
-from whisper_server.speech.audio import Recording
-from whisper_server.speech.engine import Segment, Stage
+from whisper_server.speech.engine import Stage
+from whisper_server.speech.recording import Recording
+from whisper_server.speech.transcript import Segment
 
 SEGMENTS = [segment(number, f" {number}.") for number in range(6)]
 

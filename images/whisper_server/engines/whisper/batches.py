@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from whisper_server.engines.whisper.hints import Hints
 from whisper_server.engines.whisper.short_windows import FRAMES_PER_SECOND, Features, ShortWindowModel, plausible
 from whisper_server.engines.whisper.speech import Window
-from whisper_server.speech.engine import Options
+from whisper_server.speech.options import Options
 
 _BEAM_SIZE = 5
 _TIMES_PER_SECOND = 50

@@ -12,18 +12,11 @@ from whisper_server.engines.whisper.loaded_models import LoadedModels
 from whisper_server.engines.whisper.models import ModelCache
 from whisper_server.engines.whisper.short_windows import ShortWindowModel
 from whisper_server.process.settings import Settings
-from whisper_server.speech import audio
-from whisper_server.speech.engine import (
-    Download,
-    Model,
-    Options,
-    Reached,
-    Segment,
-    Timing,
-    Transcription,
-    UnsupportedOption,
-    Word,
-)
+from whisper_server.speech.engine import Download, Event, Model, Reached
+from whisper_server.speech.errors import UnsupportedOption
+from whisper_server.speech.options import Options
+from whisper_server.speech.recording import Recording, Stretch
+from whisper_server.speech.transcript import Segment, TranscriptionInfo, Word
 
 # Tried one after the other while a window's text is implausible: the values of OpenAI's reference implementation.
 _TEMPERATURES = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
@@ -81,47 +74,35 @@ class FasterWhisperEngine:
     def delete(self, model: str) -> None:
         self._cache.delete(model)
 
-    def transcribe(self, recording: audio.Recording, options: Options, reached: Reached) -> Transcription:
-        timing: Timing = "attention" if options.word_timestamps else "decoded"
-        # The generator's body runs when the first segment is asked for, and then there is a transcription.
-        segments = self._segments(recording, options, reached, lambda: transcription)
-        transcription = Transcription(options.language or "en", segments, timing)
-        return transcription
-
-    def _segments(
-        self,
-        recording: audio.Recording,
-        options: Options,
-        reached: Reached,
-        transcription: Callable[[], Transcription],
-    ) -> Generator[Segment, None, None]:
-        """The segments of one stretch after the other, in the light of what was said before.
-
-        What becomes known on the way is said of the transcription.
-        """
-        number = 0
-        context: list[int] = []
-        heard = _Heard(reached, recording.seconds)
-        with self._loaded.use(options.model) as model, model.interruptible.asking(heard.ask):
-            _refuse_what_it_cannot(model, options)
+    def transcribe(self, recording: Recording, options: Options, reached: Reached) -> Generator[Event, None, None]:
+        progress = _TextProgress(reached, recording.seconds)
+        with self._loaded.use(options.model) as model, model.interruptible.asking(progress.report):
+            _refuse_unsupported(model, options)
             hints = model.fitted_hints(options.prompt, options.hotwords)
-            transcription().shortened = hints.shortened
+            info: TranscriptionInfo | None = None
+            number = 0
+            context: list[int] = []
             for stretch in recording.stretches():
-                heard.begin(stretch.start)
+                progress.begin(stretch.start)
                 if (size := self._batch_size(stretch, options)) > 1:
-                    language, found = _transcribe_batch(model, stretch, options, hints, size, heard.until)
+                    language, found = _transcribe_batch(model, stretch, options, hints, size, progress.until)
                 else:
                     language, found = _transcribe(model, stretch, options, hints, context)
-                if language is not None:
-                    transcription().language = language
+                if language is None:
+                    continue
+                if info is None:
+                    info = _info(language, options, hints)
+                    yield info
                     options = replace(options, language=language)
                 for segment in found:
-                    heard.until(segment.end)
+                    progress.until(segment.end)
                     context = [*context, *segment.tokens][-_CONTEXT_TOKENS:]
                     yield _segment(number, stretch.start, segment)
                     number += 1
+            if info is None:
+                yield _info(options.language or "en", options, hints)
 
-    def _batch_size(self, stretch: audio.Stretch, options: Options) -> int:
+    def _batch_size(self, stretch: Stretch, options: Options) -> int:
         """How many windows of a stretch are decoded at once; what is drawn at random is drawn for one at a time."""
         if options.temperature > 0:
             return 1
@@ -130,8 +111,8 @@ class FasterWhisperEngine:
         return options.batch_size
 
 
-class _Heard:
-    """Tells the share of a recording whose text is written."""
+class _TextProgress:
+    """Reports the share of a recording that was transcribed."""
 
     def __init__(self, reached: Reached, seconds: float) -> None:
         self._reached = reached
@@ -139,20 +120,20 @@ class _Heard:
         self._start = self._share = 0.0
 
     def begin(self, start: float) -> None:
-        """A stretch begins, so many seconds after the recording."""
+        """A stretch starts, `start` seconds into the recording."""
         self._start = start
         self.until(0.0)
 
     def until(self, end: float) -> None:
-        """There is text to a moment of the stretch, in seconds."""
+        """The stretch was transcribed up to `end`, in seconds."""
         self._share = max(self._share, min(1.0, (self._start + end) / self._seconds))
-        self.ask()
+        self.report()
 
-    def ask(self) -> None:
+    def report(self) -> None:
         self._reached("text", self._share)
 
 
-def _refuse_what_it_cannot(model: ShortWindowModel, options: Options) -> None:
+def _refuse_unsupported(model: ShortWindowModel, options: Options) -> None:
     if options.language not in (None, *model.supported_languages):
         message = f"The model {options.model} knows English only. Use a multilingual model, or language en."
         raise UnsupportedOption("language", message)
@@ -163,7 +144,7 @@ def _refuse_what_it_cannot(model: ShortWindowModel, options: Options) -> None:
 
 
 def _transcribe(
-    model: ShortWindowModel, stretch: audio.Stretch, options: Options, hints: Hints, context: Sequence[int]
+    model: ShortWindowModel, stretch: Stretch, options: Options, hints: Hints, context: Sequence[int]
 ) -> tuple[str | None, Iterable[WhisperSegment]]:
     """The language of a stretch and what is said in it; None and nothing where nobody speaks.
 
@@ -186,7 +167,7 @@ def _transcribe(
 
 def _transcribe_batch(
     model: ShortWindowModel,
-    stretch: audio.Stretch,
+    stretch: Stretch,
     options: Options,
     hints: Hints,
     size: int,
@@ -203,8 +184,12 @@ def _transcribe_batch(
     return options.language, found
 
 
+def _info(language: str, options: Options, hints: Hints) -> TranscriptionInfo:
+    return TranscriptionInfo(language, "attention" if options.word_timestamps else "decoded", hints.shortened)
+
+
 def _segment(number: int, start: float, segment: WhisperSegment) -> Segment:
-    """A segment of a stretch that begins `start` seconds after the recording."""
+    """A segment of a stretch that starts `start` seconds into the recording."""
     return Segment(
         id=number,
         seek=segment.seek + round(start * 100),  # OpenAI's `seek` counts the spectrogram's frames, of 10 ms.

@@ -15,7 +15,7 @@ from whisper_server.engines.whisper import window_threads
 from whisper_server.engines.whisper.short_windows import Encode, ShortWindowModel
 from whisper_server.process import cgroup
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import ModelTooLarge, ModelUnavailable
+from whisper_server.speech.errors import ModelTooLarge, ModelUnavailable
 
 _logger = logging.getLogger("whisper_server")
 

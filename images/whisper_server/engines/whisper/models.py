@@ -16,15 +16,8 @@ import huggingface_hub
 import huggingface_hub.constants
 
 from whisper_server.process.settings import Settings
-from whisper_server.speech.engine import (
-    Download,
-    EngineError,
-    Model,
-    ModelNotFound,
-    ModelProtected,
-    ModelUnavailable,
-    NoSpace,
-)
+from whisper_server.speech.engine import Download, Model
+from whisper_server.speech.errors import ModelNotFound, ModelProtected, ModelUnavailable, NoSpace, SpeechError
 
 _logger = logging.getLogger("whisper_server")
 
@@ -213,7 +206,7 @@ def _explained(model: str, unavailable: str) -> Iterator[None]:
     """
     try:
         yield
-    except EngineError:
+    except SpeechError:
         raise
     except Exception as error:
         _logger.warning("the model %s cannot be fetched: %s: %s", model, type(error).__name__, error)

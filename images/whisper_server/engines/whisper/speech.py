@@ -13,8 +13,8 @@ from faster_whisper.transcribe import restore_speech_timestamps
 from faster_whisper.vad import VadOptions, collect_chunks, get_speech_timestamps
 from numpy.typing import NDArray
 
-from whisper_server.speech.audio import SAMPLE_RATE
-from whisper_server.speech.engine import VoiceActivity
+from whisper_server.speech.options import VoiceActivity
+from whisper_server.speech.recording import SAMPLE_RATE
 
 # The runtime of the network that tells speech from silence; without OpenVINO the one that faster_whisper would import
 # when it is first used. Other threads import other things then: two that import at once can meet in a cycle and find

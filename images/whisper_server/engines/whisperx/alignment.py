@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from whisper_server.engines.whisperx.settings import WhisperXSettings
 from whisper_server.engines.whisperx.torch_models import TorchModels, device
-from whisper_server.speech.audio import SAMPLE_RATE, Recording
-from whisper_server.speech.engine import Reached, Segment, Word
+from whisper_server.speech.engine import Reached
+from whisper_server.speech.recording import SAMPLE_RATE, Recording
+from whisper_server.speech.transcript import Segment, Word
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,8 +12,10 @@ from whisper_server.engines.whisperx.settings import WhisperXSettings
 from whisper_server.engines.whisperx.speaker_clusters import people
 from whisper_server.engines.whisperx.torch_models import TorchModels, device, give_memory_back
 from whisper_server.engines.whisperx.turns import Turn, turns
-from whisper_server.speech.audio import Recording
-from whisper_server.speech.engine import DiarizationUnavailable, Reached, Speakers
+from whisper_server.speech.engine import Reached
+from whisper_server.speech.errors import DiarizationUnavailable
+from whisper_server.speech.options import Speakers
+from whisper_server.speech.recording import Recording
 
 _logger = logging.getLogger("whisper_server")
 

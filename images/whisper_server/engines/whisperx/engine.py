@@ -4,10 +4,11 @@ faster-whisper is what WhisperX transcribes with, too. It is driven directly, wi
 that torch is neither imported nor loaded before a request needs it.
 """
 
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 from whisper_server.engines.whisper.engine import FasterWhisperEngine
 from whisper_server.engines.whisperx.alignment import Alignment, aligned
@@ -17,8 +18,10 @@ from whisper_server.engines.whisperx.speakers import at_turns, by_speaker
 from whisper_server.engines.whisperx.torch_models import set_threads
 from whisper_server.engines.whisperx.turns import SpeakerTurns
 from whisper_server.process import cgroup
-from whisper_server.speech.audio import Recording
-from whisper_server.speech.engine import Download, Model, Options, Reached, Segment, Stage, Transcription
+from whisper_server.speech.engine import Download, Event, Model, Reached, Stage
+from whisper_server.speech.options import Options, Speakers
+from whisper_server.speech.recording import Recording
+from whisper_server.speech.transcript import Segment, TranscriptionInfo
 
 # Batches of windows in which speakers are told apart at once: 40 to 100 MB each, for what a model works with.
 _DIARIZED_AT_ONCE = 4
@@ -75,54 +78,48 @@ class WhisperXEngine:
     def delete(self, model: str) -> None:
         self._whisper.delete(model)
 
-    def transcribe(self, recording: Recording, options: Options, reached: Reached) -> Transcription:
+    def transcribe(self, recording: Recording, options: Options, reached: Reached) -> Generator[Event, None, None]:
         # Speakers change between words, and a segment that cannot be aligned keeps the times that it has.
         words = options.word_timestamps or options.align or options.speakers is not None
         stages = _InOrder(reached, options.speakers is not None)
-        whispered = self._whisper.transcribe(recording, replace(options, word_timestamps=words), stages)
-        transcription = Transcription(whispered.language, whispered.segments, whispered.timing)
-        transcription.segments = self._completed(recording, options, stages, whispered, transcription)
-        return transcription
-
-    def _completed(
-        self,
-        recording: Recording,
-        options: Options,
-        stages: "_InOrder",
-        whispered: Transcription,
-        transcription: Transcription,
-    ) -> Generator[Segment, None, None]:
-        """The segments with exact times and speakers. Says of `transcription` what becomes known on the way."""
         with ExitStack() as using:
-            using.enter_context(closing(whispered.segments))
-            # First of all: what keeps speakers from being told apart must not show after minutes of work.
+            whispered = using.enter_context(
+                closing(self._whisper.transcribe(recording, replace(options, word_timestamps=words), stages))
+            )
+            # First of all: what prevents diarization must not show after minutes of work.
             pipeline = options.speakers and using.enter_context(self.diarization.pipeline())
-            segments = iter(whispered.segments)
+            info = next(event for event in whispered if isinstance(event, TranscriptionInfo))
+            segments = (event for event in whispered if isinstance(event, Segment))
             first = next(segments, None)
-            transcription.language = whispered.language
-            transcription.shortened = whispered.shortened
             if first is None:
+                yield info
                 return
             found: Iterable[Segment] = chain([first], segments)
-            if _aligns(options):
-                model = using.enter_context(self._alignment.model(whispered.language))
-                if model is not None:
-                    transcription.timing = "aligned"
-                    found = using.enter_context(closing(aligned(found, recording, model, self._cores, stages)))
-            # Only now, for where nobody speaks there is nobody to be told apart.
+            aligner = using.enter_context(self._alignment.model(info.language)) if _aligns(options) else None
+            if aligner is not None:
+                info = replace(info, timing="aligned")
+                found = using.enter_context(closing(aligned(found, recording, aligner, self._cores, stages)))
+            yield info
+            # Only now: where nobody speaks there is nobody to diarize.
             if options.speakers is not None:
-                at_once = min(self._cores, _DIARIZED_AT_ONCE)
-                turns = SpeakerTurns(speaker_turns(pipeline, recording, options.speakers, at_once, stages))
-                stages.begin_text()
-                found = at_turns((part for segment in found for part in by_speaker(segment, turns)), turns)
-            if transcription.timing == "aligned":
+                found = self._with_speakers(pipeline, found, recording, options.speakers, stages)
+            if aligner is not None:
                 set_threads(1)
             for number, segment in enumerate(found):
                 yield replace(segment, id=number)
 
+    def _with_speakers(
+        self, pipeline: Any, segments: Iterable[Segment], recording: Recording, speakers: Speakers, stages: "_InOrder"
+    ) -> Iterator[Segment]:
+        """The segments, in parts of one speaker each."""
+        at_once = min(self._cores, _DIARIZED_AT_ONCE)
+        turns = SpeakerTurns(speaker_turns(pipeline, recording, speakers, at_once, stages))
+        stages.begin_text()
+        return at_turns((part for segment in segments for part in by_speaker(segment, turns)), turns)
+
 
 class _InOrder:
-    """Tells the stages in their order: until it is known who speaks, text is sought only for whether anybody does."""
+    """Reports the stages in their order: before diarization, text is decoded only to know whether anybody speaks."""
 
     def __init__(self, reached: Reached, speakers_first: bool) -> None:
         self._reached = reached
@@ -138,5 +135,5 @@ class _InOrder:
 
 
 def _aligns(options: Options) -> bool:
-    """A translation says other words than the sound does."""
+    """The words of a translation are not those of the audio."""
     return options.align and options.task == "transcribe"

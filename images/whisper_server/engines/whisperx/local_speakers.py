@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whisper_server.engines.whisperx.torch_models import set_threads
-from whisper_server.speech.audio import SAMPLE_RATE, Recording
+from whisper_server.speech.recording import SAMPLE_RATE, Recording
 
 if TYPE_CHECKING:
     import numpy as np

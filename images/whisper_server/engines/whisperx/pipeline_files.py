@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from whisper_server.speech.engine import DiarizationUnavailable
+from whisper_server.speech.errors import DiarizationUnavailable
 
 _logger = logging.getLogger("whisper_server")
 

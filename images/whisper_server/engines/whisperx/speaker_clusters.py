@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from whisper_server.engines.whisperx.local_speakers import LocalSpeakers
 from whisper_server.engines.whisperx.turns import NOBODY
-from whisper_server.speech.engine import Speakers
+from whisper_server.speech.options import Speakers
 
 if TYPE_CHECKING:
     import numpy as np

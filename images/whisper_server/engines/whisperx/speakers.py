@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from whisper_server.engines.whisperx.turns import SpeakerTurns, Turn
-from whisper_server.speech.engine import UNKNOWN_SPEAKER, Segment, Word
+from whisper_server.speech.transcript import UNKNOWN_SPEAKER, Segment, Word
 
 # A turn that begins or ends further from the text than this holds speech that Whisper left out.
 _REACH_SECONDS = 1.0

@@ -1,24 +1,10 @@
-"""A recording as the samples that Whisper wants, made from any file that FFmpeg's libraries understand."""
+"""A decoded recording: the samples that Whisper expects."""
 
-import errno
-import logging
 import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
-
-from whisper_server.speech.decoder_process import PROCESSES, DecoderDied
-from whisper_server.speech.engine import (
-    AudioTooLong,
-    EngineError,
-    NoSpace,
-    NotAudio,
-    Reached,
-    UndecodableAudio,
-    UnsupportedOption,
-)
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,13 +21,6 @@ _STRETCH_SECONDS = 300
 # A stretch ends at the quietest moment of its last seconds, so that no word is cut.
 _PAUSE_SOUGHT_SECONDS = 30
 _PAUSE_SECONDS = 0.5
-
-_logger = logging.getLogger("whisper_server")
-
-_DECODER_DIED = (
-    "The audio cannot be decoded: its decoder failed, or took more time than any recording needs. Convert the file to "
-    "mp3, wav or flac."
-)
 
 
 @dataclass(frozen=True)
@@ -122,54 +101,3 @@ def _quietest(samples: "NDArray[np.int16]") -> int:
     pauses = np.convolve(energy, np.ones(frames), mode="valid")
     last = len(pauses) - 1 - int(pauses[::-1].argmin())
     return len(samples) - len(tail) + (last + frames // 2) * frame
-
-
-def check(path: Path, max_seconds: float, track: int | None = None) -> None:
-    """Raises what `decode` would raise, as far as the start of the file tells."""
-    with path.open("rb") as source:
-        _in_a_process([source.fileno()], max_seconds, track)
-
-
-def decode(path: Path, max_seconds: float, track: int | None = None, reached: Reached = lambda *_: None) -> Recording:
-    """The sound of a file at the times that a player shows; of 0 seconds where the file says so.
-
-    `track` is the number of an audio track, from 1; None is the one that a player would play, or the next one where
-    that cannot be decoded or is silent. `reached` is told the share of the file that was read, at least twice a second;
-    what it raises ends the work. The share begins again with another track.
-
-    Raises NotAudio for a file that no decoder knows or that holds no sound, UndecodableAudio for a broken one and for
-    one that ends before the length that its header states, AudioTooLong, UnsupportedOption, NoSpace.
-    """
-    recording = Recording()
-    try:
-        with path.open("rb") as source:
-            _in_a_process([source.fileno(), recording.descriptor], max_seconds, track, reached)
-    except BaseException:
-        recording.close()
-        raise
-    return recording
-
-
-def _in_a_process(
-    descriptors: list[int], max_seconds: float, track: int | None, reached: Reached = lambda *_: None
-) -> None:
-    try:
-        answer = PROCESSES.run(
-            {"max_seconds": max_seconds, "track": track}, descriptors, lambda share: reached("decoding", share)
-        )
-    except DecoderDied as error:
-        raise UndecodableAudio(_DECODER_DIED) from error
-    if "error" in answer:
-        raise _engine_error(answer)
-    if answer.get("errno") in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        raise NoSpace("The server has no disk space left for this recording. Try again later.", param="file")
-    if answer:
-        _logger.error("a file cannot be decoded: %s", answer.get("traceback", answer))
-        raise UndecodableAudio(_DECODER_DIED)
-
-
-def _engine_error(answer: dict[str, Any]) -> EngineError:
-    if answer["error"] == UnsupportedOption.__name__:
-        return UnsupportedOption(answer["param"], answer["message"])
-    kinds = {kind.__name__: kind for kind in (NotAudio, AudioTooLong)}
-    return kinds.get(answer["error"], UndecodableAudio)(answer["message"])
