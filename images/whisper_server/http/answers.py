@@ -12,11 +12,11 @@ from starlette.requests import ClientDisconnect
 from whisper_server.http import formats, jobs
 from whisper_server.http.disconnects import while_connected
 from whisper_server.http.errors import described
-from whisper_server.http.metrics import Metrics
 from whisper_server.http.request_log import entry_of
 from whisper_server.http.streaming import EVENT, stream
 from whisper_server.http.upload_limits import place_of
 from whisper_server.http.uploads import HeldUpload
+from whisper_server.process.metrics import Metrics
 from whisper_server.process.settings import Settings
 from whisper_server.speech import decoding
 from whisper_server.speech.engine import Engine, Event, Reached

@@ -13,6 +13,7 @@ from whisper_server.http.errors import add_handlers
 from whisper_server.http.lingering_close import LingeringClose
 from whisper_server.http.plain_http import PlainHttp
 from whisper_server.http.upload_limits import PLACES, UploadPlaces
+from whisper_server.process.metrics import Metrics
 from whisper_server.process.settings import Settings
 from whisper_server.speech.decoder_process import PROCESSES
 from whisper_server.speech.engine import Engine
@@ -59,7 +60,7 @@ def create_app(
     app.state.preparing = ThreadPoolExecutor(PLACES, "prepare")
     app.state.pulls = models.Pulls(engine)
     app.state.preload = preloading
-    app.state.metrics = metrics.Metrics()
+    app.state.metrics = Metrics()
     app.state.jobs = JobStore(settings)
     worker = JobWorker(engine, app.state.queue, app.state.jobs, settings.audio_limit, app.state.metrics)
     for router in (*audio, models.router, jobs.router, health.router, metrics.router):

@@ -6,7 +6,7 @@ Source: the `Error` and `ErrorResponse` schemas of OpenAI's API specification.
 import errno
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from whisper_server.speech import errors
+from whisper_server.work.inference_queue import QueueFull
 
 ErrorType = Literal["invalid_request_error", "rate_limit_error", "server_error"]
 
@@ -114,35 +115,40 @@ _DESCRIPTIONS = {
 }
 
 
-def from_engine(error: errors.SpeechError) -> ApiError:
-    """The HTTP error of an engine's error."""
-    message = str(error)
-    match error:
-        case errors.ModelNotFound():
-            return ApiError(404, message, param="model", code="model_not_found")
-        case errors.ModelUnavailable(retry_after=seconds):
-            return ApiError(503, message, param="model", code="model_unavailable", retry_after=seconds)
-        case errors.DiarizationUnavailable(retry_after=wait):
-            return ApiError(503, message, param="diarize", code="diarization_unavailable", retry_after=wait)
-        case errors.NoSpace(param="file"):
-            return ApiError(503, message, param="file", code="no_space", retry_after=60)
-        case errors.NoSpace():
-            return ApiError(503, message, param="model", code="no_space", retry_after=3600)
-        case errors.ModelTooLarge():
-            return ApiError(400, message, param="model", code="model_too_large")
-        case errors.ModelInUse():
-            return ApiError(409, message, param="model", code="model_in_use")
-        case errors.ModelProtected():
-            return ApiError(403, message, param="model", code="model_protected")
-        case errors.AudioTooLong():
-            return ApiError(413, message, param="file", code="audio_too_long")
-        case errors.NotAudio():
-            return ApiError(415, message, param="file", code="unsupported_media_type")
-        case errors.UndecodableAudio():
-            return ApiError(400, message, param="file", code="undecodable_audio")
-        case errors.UnsupportedOption(param=param):
-            return ApiError(400, message, param=param, code="unsupported_option")
-    raise error
+class _Known(NamedTuple):
+    """How an exception of `speech` or `work` is answered; its own `param` and `retry_after` take precedence."""
+
+    status: int
+    code: str
+    param: str | None = None
+
+
+_KNOWN = {
+    errors.ModelNotFound: _Known(404, code="model_not_found", param="model"),
+    errors.ModelUnavailable: _Known(503, code="model_unavailable", param="model"),
+    errors.DiarizationUnavailable: _Known(503, code="diarization_unavailable", param="diarize"),
+    errors.NoSpace: _Known(503, code="no_space"),
+    errors.ModelTooLarge: _Known(400, code="model_too_large", param="model"),
+    errors.ModelInUse: _Known(409, code="model_in_use", param="model"),
+    errors.ModelProtected: _Known(403, code="model_protected", param="model"),
+    errors.AudioTooLong: _Known(413, code="audio_too_long", param="file"),
+    errors.NotAudio: _Known(415, code="unsupported_media_type", param="file"),
+    errors.UndecodableAudio: _Known(400, code="undecodable_audio", param="file"),
+    errors.UnsupportedOption: _Known(400, code="unsupported_option"),
+    QueueFull: _Known(429, code="queue_full"),
+}
+# What `speech` and `work` raise on purpose.
+KNOWN = (errors.SpeechError, QueueFull)
+
+
+def api_error(error: errors.SpeechError | QueueFull) -> ApiError:
+    """The HTTP error of an exception of `speech` or `work`."""
+    known = _KNOWN[type(error)]
+    param = getattr(error, "param", known.param)
+    retry_after = getattr(error, "retry_after", None)
+    if isinstance(error, errors.NoSpace):
+        retry_after = 60 if param == "file" else 3600
+    return ApiError(known.status, str(error), param=param, code=known.code, retry_after=retry_after)
 
 
 def _from_framework(request: Request, error: HTTPException) -> HTTPException:
@@ -178,8 +184,9 @@ def add_handlers(app: FastAPI) -> None:
         return error_response(_from_validation(error.errors()))
 
     @app.exception_handler(errors.SpeechError)
-    async def engine_error(_: Request, error: errors.SpeechError) -> Response:
-        return error_response(from_engine(error))
+    @app.exception_handler(QueueFull)
+    async def known_error(_: Request, error: errors.SpeechError | QueueFull) -> Response:
+        return error_response(api_error(error))
 
     @app.exception_handler(sqlite3.Error)
     @app.exception_handler(OSError)

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
-from whisper_server.http.errors import ErrorResponse, described, error_object, from_engine
+from whisper_server.http.errors import ErrorResponse, api_error, described, error_object
 from whisper_server.http.streaming import EVENT, event
 from whisper_server.speech.engine import Download, Engine
 from whisper_server.speech.errors import ModelNotFound, SpeechError
@@ -209,6 +209,6 @@ async def _pulled(speech_engine: Engine, wanted: str, pull: Pull) -> AsyncIterat
     try:
         pull.done.result()
     except SpeechError as error:
-        yield event(ErrorResponse(error=error_object(from_engine(error))))
+        yield event(ErrorResponse(error=error_object(api_error(error))))
         return
     yield event(PullDone(model=await asyncio.to_thread(_model, speech_engine, wanted)))

@@ -7,8 +7,6 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,7 +14,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisper_server.http.errors import error_response, internal_error
-from whisper_server.http.metrics import Metrics
+from whisper_server.process.log_entry import Entry
+from whisper_server.process.metrics import Metrics
 
 _logger = logging.getLogger("whisper_server")
 
@@ -24,17 +23,6 @@ _logger = logging.getLogger("whisper_server")
 _PROBES = ("/busy", "/health", "/metrics", "/ready")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-
-@dataclass
-class Entry:
-    """What routes add to their request's line."""
-
-    request_id: str
-    model: str | None = None
-    audio_seconds: float | None = None
-    engine_seconds: float | None = None
-    ignored_fields: Sequence[str] = ()
 
 
 def entry_of(request: HTTPConnection) -> Entry:
@@ -97,27 +85,8 @@ def _write(
         "status": status,
         "wall_seconds": round(seconds, 3),
     }
-    line |= _work(entry)
+    line |= entry.work()
     level = logging.ERROR if status >= 500 else logging.INFO
     if route in _PROBES and failure is None:
         level = logging.DEBUG
     _logger.log(level, "request", extra={"line": line}, exc_info=failure)
-
-
-def _work(entry: Entry) -> dict[str, Any]:
-    line: dict[str, Any] = {}
-    if entry.ignored_fields:
-        line["ignored_fields"] = list(entry.ignored_fields)
-    if entry.model is not None:
-        line["model"] = entry.model
-    if entry.audio_seconds is not None and entry.engine_seconds:
-        line["audio_seconds"] = round(entry.audio_seconds, 3)
-        line["engine_seconds"] = round(entry.engine_seconds, 3)
-        line["real_time_factor"] = round(entry.audio_seconds / entry.engine_seconds, 1)
-    return line
-
-
-def write_job(job_id: str, status: str, entry: Entry, failure: Exception | None = None) -> None:
-    """One line for a job that has ended; `failure` is an error nobody foresaw."""
-    line = {"request_id": entry.request_id, "job": job_id, "status": status, **_work(entry)}
-    _logger.log(logging.ERROR if failure else logging.INFO, "job", extra={"line": line}, exc_info=failure)

@@ -17,11 +17,10 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from whisper_server.http.disconnects import while_connected
-from whisper_server.http.errors import ApiError, ErrorResponse, error_object, from_engine, internal_error
+from whisper_server.http.errors import KNOWN, ApiError, ErrorResponse, api_error, error_object, internal_error
 from whisper_server.http.formats import say_what_was_shortened
 from whisper_server.http.request_log import entry_of
 from whisper_server.speech.engine import Event, Reached
-from whisper_server.speech.errors import SpeechError
 from whisper_server.speech.transcript import Segment, Transcript, TranscriptionInfo
 from whisper_server.work.inference_queue import InferenceQueue
 
@@ -130,8 +129,8 @@ async def _events(
         transcript = await running
         finished(transcript)
         yield event(TextDone(text=transcript.text, shortened=transcript.shortened))
-    except SpeechError as error:
-        yield event(ErrorResponse(error=error_object(from_engine(error))))
+    except KNOWN as error:
+        yield event(ErrorResponse(error=error_object(api_error(error))))
     except ApiError as error:
         yield event(ErrorResponse(error=error_object(error)))
     except Exception:

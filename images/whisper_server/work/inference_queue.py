@@ -7,12 +7,18 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from whisper_server.http.errors import ApiError
-
 T = TypeVar("T")
 
 # How often work that waits is asked whether it is still wanted.
 _ASK_SECONDS = 0.5
+
+
+class QueueFull(Exception):
+    """As many requests wait as may; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class InferenceQueue:
@@ -33,14 +39,14 @@ class InferenceQueue:
         return self._taken
 
     def refuse_if_full(self) -> None:
-        """Raises the 429 that `run` would raise now."""
+        """Raises QueueFull if `run` would now."""
         if self._taken >= self._places:
             message = f"{self._taken} requests are running or waiting already. Try again later."
             # A place is free when the running work is done, which takes about as long as the last one did.
-            raise ApiError(429, message, code="queue_full", retry_after=max(1, round(self._last_seconds)))
+            raise QueueFull(message, retry_after=max(1, round(self._last_seconds)))
 
     async def run(self, work: Callable[[threading.Event], T]) -> T:
-        """What `work(cancelled)` returns or raises; raises ApiError 429 when the queue is full.
+        """What `work(cancelled)` returns or raises; raises QueueFull.
 
         When the caller is cancelled, work that waits never starts, and work that runs finds `cancelled` set; its place
         is free when it has returned, for until then the engine is busy.

@@ -16,7 +16,7 @@ from typing import Any
 from whisper_server.http import upload_limits
 from whisper_server.http.errors import ApiError, Error
 from whisper_server.http.formats import is_json, render
-from whisper_server.http.request_log import Entry, write_job
+from whisper_server.process.log_entry import Entry, write_job
 from whisper_server.process.settings import Settings
 from whisper_server.speech.transcript import Transcript
 from whisper_server.work import shares

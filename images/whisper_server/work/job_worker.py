@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from whisper_server.http.errors import Error, error_object, from_engine, internal_error, is_full_disk, no_space
-from whisper_server.http.metrics import Metrics
-from whisper_server.http.request_log import Entry, write_job
+from whisper_server.http.errors import Error, api_error, error_object, internal_error, is_full_disk, no_space
 from whisper_server.process import cgroup
+from whisper_server.process.log_entry import Entry, write_job
+from whisper_server.process.metrics import Metrics
 from whisper_server.speech.engine import Engine, Stage
 from whisper_server.speech.errors import NoSpace, SpeechError
 from whisper_server.speech.options import Options
@@ -125,9 +125,9 @@ class JobWorker:
         except _Cancelled:
             write_job(job_id, "cancelled", entry)
         except NoSpace as error:
-            self._postpone(job_id, error_object(from_engine(error)))
+            self._postpone(job_id, error_object(api_error(error)))
         except SpeechError as error:
-            self._fail(job_id, entry, error_object(from_engine(error)))
+            self._fail(job_id, entry, error_object(api_error(error)))
         except Exception as error:
             if self._jobs.is_cancelled(job_id):  # its audio went away while it was opened
                 write_job(job_id, "cancelled", entry)

@@ -6,7 +6,15 @@ import pytest
 
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import FILE
-from whisper_server.speech.errors import ModelNotFound, ModelUnavailable, NotAudio, UndecodableAudio, UnsupportedOption
+from whisper_server.http.errors import api_error
+from whisper_server.speech.errors import (
+    ModelNotFound,
+    ModelUnavailable,
+    NotAudio,
+    SpeechError,
+    UndecodableAudio,
+    UnsupportedOption,
+)
 
 URL = "/v1/audio/transcriptions"
 
@@ -63,6 +71,16 @@ def test_engine_errors(
     assert (answer.status_code, error["param"], error["code"]) == (status, param, code)
     assert error["message"] == str(failure)
     assert answer.headers.get("retry-after") == retry_after
+
+
+def test_every_error_of_recordings_models_and_engines_is_answered() -> None:
+    for kind in SpeechError.__subclasses__():
+        error = kind("language", "what to do") if kind is UnsupportedOption else kind("what to do")
+        answer = api_error(error)
+        assert answer.detail == "what to do"
+        assert answer.status_code >= 400
+        assert answer.code
+        assert answer.param
 
 
 def test_an_unforeseen_error_says_nothing_but_its_id(http: httpx.Client, engine: ScriptedEngine) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
 from whisper_server.http.errors import ApiError
-from whisper_server.http.metrics import Metrics
+from whisper_server.process.metrics import Metrics
 from whisper_server.process.settings import Settings
 from whisper_server.speech.engine import Reached
 from whisper_server.speech.errors import UndecodableAudio

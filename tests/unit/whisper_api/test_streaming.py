@@ -15,7 +15,7 @@ from tests.unit.whisper_api.conftest import eventually
 from tests.unit.whisper_api.scripted_engine import ScriptedEngine
 from tests.unit.whisper_api.sound import AUDIO, FILE, silence
 from whisper_server.http import streaming
-from whisper_server.http.request_log import Entry
+from whisper_server.process.log_entry import Entry
 from whisper_server.speech.engine import Reached
 from whisper_server.speech.errors import ModelUnavailable, NotAudio
 from whisper_server.speech.transcript import Segment, Transcript
