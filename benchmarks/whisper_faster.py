@@ -284,7 +284,7 @@ def accuracy_rows(server: Server) -> list[Row]:
     import ctranslate2
     from faster_whisper import WhisperModel
 
-    from whisper_server.engines.whisper.loaded_models import SEED
+    from whisper_server.engines.whisper.whisper_models import SEED
 
     ctranslate2.set_random_seed(SEED)
     (snapshot,) = (CACHE / "models/hub/models--Systran--faster-whisper-base/snapshots").iterdir()

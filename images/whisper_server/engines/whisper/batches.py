@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from whisper_server.engines.whisper.hints import Hints
 from whisper_server.engines.whisper.short_windows import FRAMES_PER_SECOND, Features, ShortWindowModel, plausible
-from whisper_server.engines.whisper.speech import Window
+from whisper_server.engines.whisper.voice_activity import Window
 from whisper_server.speech.options import Options
 
 _BEAM_SIZE = 5
@@ -67,19 +67,19 @@ def transcribe(
     hints: Hints,
     size: int,
     again: list[float],
-    heard: Callable[[float], None],
+    on_decoded: Callable[[float], None],
 ) -> Iterator[Segment]:
     """The segments of the windows, `size` of which are decoded at once at temperature 0; `options` has a language.
 
     A window whose text is implausible, or may be a copy of the hints, is decoded again by itself, at the temperatures
-    of `again`. While windows are decoded the next are encoded. `heard` is told the seconds of the stretch that were
-    decoded.
+    of `again`. While windows are decoded the next are encoded. `on_decoded` receives
+    the position in the stretch, in seconds, up to which it was decoded.
     """
     tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task=options.task, language=options.language)
     prompt = model.get_prompt(tokenizer, hints.prompt, hotwords=hints.hotwords)
     last_word_end = 0.0
     for batch, encoded, texts in _decoded(model, samples, _batches(model, windows, size), tokenizer, prompt):
-        heard(batch[-1].end)
+        on_decoded(batch[-1].end)
         written = [
             list(_pieces(text.tokens, window, tokenizer.timestamp_begin))
             for window, text in zip(batch, texts, strict=True)

@@ -6,11 +6,13 @@ from dataclasses import replace
 from faster_whisper.tokenizer import _LANGUAGE_CODES
 from faster_whisper.transcribe import Segment as WhisperSegment
 
-from whisper_server.engines.whisper import batches, speech
+from whisper_server.engines.residency import Residency
+from whisper_server.engines.whisper import batches, voice_activity
 from whisper_server.engines.whisper.hints import Hints
-from whisper_server.engines.whisper.loaded_models import LoadedModels
 from whisper_server.engines.whisper.models import ModelCache
 from whisper_server.engines.whisper.short_windows import ShortWindowModel
+from whisper_server.engines.whisper.voice_activity import SpeechDetector
+from whisper_server.engines.whisper.whisper_models import WhisperModels
 from whisper_server.process.settings import Settings
 from whisper_server.speech.engine import Download, Event, Model, Reached
 from whisper_server.speech.errors import UnsupportedOption
@@ -34,9 +36,11 @@ _TRANSCRIBING_ONLY = ("turbo", "distil")
 class FasterWhisperEngine:
     """Whisper models of a Hugging Face cache, loaded on first use."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, residency: Residency | None = None) -> None:
         self._cache = ModelCache(settings)
-        self._loaded = LoadedModels(settings, self._cache.folder)
+        self._residency = residency or Residency(settings.ttl)
+        self._models = WhisperModels(settings, self._cache.folder, self._residency)
+        self._detector = SpeechDetector(self._residency)
 
     @property
     def default_model(self) -> str:
@@ -53,7 +57,8 @@ class FasterWhisperEngine:
         return self._cache.present()
 
     def loaded(self) -> Collection[str]:
-        return self._loaded.names()
+        # Nobody asks for the model of voice activity detection by name.
+        return tuple(name for name in self._residency.names() if name != voice_activity.MODEL)
 
     def fetch(self, model: str, progress: Callable[[Download], None] = lambda _: None) -> None:
         self._cache.fetch(model, progress)
@@ -62,21 +67,21 @@ class FasterWhisperEngine:
         self._cache.fetch(options.model, lambda _: None)
 
     def load(self, model: str) -> None:
-        with self._loaded.use(model):
-            speech.prepare()
+        with self._models.use(model):
+            self._detector.load()
 
     def unload(self, model: str) -> bool:
-        return self._loaded.unload(model)
+        return self._residency.unload(model)
 
     def unload_unused(self) -> None:
-        self._loaded.unload_unused()
+        self._residency.unload_unused()
 
     def delete(self, model: str) -> None:
         self._cache.delete(model)
 
     def transcribe(self, recording: Recording, options: Options, reached: Reached) -> Generator[Event, None, None]:
         progress = _TextProgress(reached, recording.seconds)
-        with self._loaded.use(options.model) as model, model.interruptible.asking(progress.report):
+        with self._models.use(options.model) as model, model.interruptible.asking(progress.report):
             _refuse_unsupported(model, options)
             hints = model.fitted_hints(options.prompt, options.hotwords)
             info: TranscriptionInfo | None = None
@@ -84,10 +89,10 @@ class FasterWhisperEngine:
             context: list[int] = []
             for stretch in recording.stretches():
                 progress.begin(stretch.start)
-                if (size := self._batch_size(stretch, options)) > 1:
-                    language, found = _transcribe_batch(model, stretch, options, hints, size, progress.until)
+                if (size := self._batch_size(model, stretch, options)) > 1:
+                    language, found = self._transcribe_batch(model, stretch, options, hints, size, progress.until)
                 else:
-                    language, found = _transcribe(model, stretch, options, hints, context)
+                    language, found = self._transcribe(model, stretch, options, hints, context)
                 if language is None:
                     continue
                 if info is None:
@@ -102,13 +107,53 @@ class FasterWhisperEngine:
             if info is None:
                 yield _info(options.language or "en", options, hints)
 
-    def _batch_size(self, stretch: Stretch, options: Options) -> int:
-        """How many windows of a stretch are decoded at once; what is drawn at random is drawn for one at a time."""
+    def _batch_size(self, model: ShortWindowModel, stretch: Stretch, options: Options) -> int:
+        """How many windows of a stretch are decoded at once; one with a temperature, for tokens are drawn at random."""
         if options.temperature > 0:
             return 1
         if options.batch_size is None:
-            return self._loaded.batch_size(options.model) if stretch.seconds > _ONE_WINDOW_SECONDS else 1
+            return self._models.batch_size(options.model, model) if stretch.seconds > _ONE_WINDOW_SECONDS else 1
         return options.batch_size
+
+    def _transcribe(
+        self, model: ShortWindowModel, stretch: Stretch, options: Options, hints: Hints, context: Sequence[int]
+    ) -> tuple[str | None, Iterable[WhisperSegment]]:
+        """The language of a stretch and its segments; None and nothing where nobody speaks.
+
+        Speech is detected first: without any the model is not used, not even for the language.
+        """
+        found = self._detector.detect(stretch.samples, options.voice_activity)
+        if found is None:
+            return None, ()
+        segments, info = model.transcribe(
+            found.samples,
+            language=options.language,
+            task=options.task,
+            initial_prompt=context or hints.prompt,
+            temperature=options.temperature or _TEMPERATURES,
+            hotwords=hints.hotwords,
+            word_timestamps=options.word_timestamps,
+        )
+        return info.language, found.at_their_times(segments)
+
+    def _transcribe_batch(
+        self,
+        model: ShortWindowModel,
+        stretch: Stretch,
+        options: Options,
+        hints: Hints,
+        size: int,
+        on_decoded: Callable[[float], None],
+    ) -> tuple[str | None, Iterable[WhisperSegment]]:
+        """The same, `size` windows at once, each without the text before it as context."""
+        windows = self._detector.windows(stretch.samples, options.voice_activity)
+        if not windows:
+            return None, ()
+        if options.language is None:
+            language = batches.detect_language(model, stretch.samples, windows, size)
+            options = replace(options, language=language)
+        found = batches.transcribe(model, stretch.samples, windows, options, hints, size, _TEMPERATURES, on_decoded)
+        return options.language, found
 
 
 class _TextProgress:
@@ -141,47 +186,6 @@ def _refuse_unsupported(model: ShortWindowModel, options: Options) -> None:
     if options.task == "translate" and (not multilingual or any(name in options.model for name in _TRANSCRIBING_ONLY)):
         message = f"The model {options.model} cannot translate. Use tiny, base, small, medium or large-v3."
         raise UnsupportedOption("model", message)
-
-
-def _transcribe(
-    model: ShortWindowModel, stretch: Stretch, options: Options, hints: Hints, context: Sequence[int]
-) -> tuple[str | None, Iterable[WhisperSegment]]:
-    """The language of a stretch and what is said in it; None and nothing where nobody speaks.
-
-    Looking for speech comes first: without any the model is not asked, not even for the language.
-    """
-    found = speech.found(stretch.samples, options.voice_activity)
-    if found is None:
-        return None, ()
-    segments, info = model.transcribe(
-        found.samples,
-        language=options.language,
-        task=options.task,
-        initial_prompt=context or hints.prompt,
-        temperature=options.temperature or _TEMPERATURES,
-        hotwords=hints.hotwords,
-        word_timestamps=options.word_timestamps,
-    )
-    return info.language, found.at_their_times(segments)
-
-
-def _transcribe_batch(
-    model: ShortWindowModel,
-    stretch: Stretch,
-    options: Options,
-    hints: Hints,
-    size: int,
-    heard: Callable[[float], None],
-) -> tuple[str | None, Iterable[WhisperSegment]]:
-    """The same, `size` windows at once and each without what was said before it."""
-    windows = speech.windows(stretch.samples, options.voice_activity)
-    if not windows:
-        return None, ()
-    if options.language is None:
-        language = batches.detect_language(model, stretch.samples, windows, size)
-        options = replace(options, language=language)
-    found = batches.transcribe(model, stretch.samples, windows, options, hints, size, _TEMPERATURES, heard)
-    return options.language, found
 
 
 def _info(language: str, options: Options, hints: Hints) -> TranscriptionInfo:

@@ -1,12 +1,10 @@
 """Silero's network on OpenVINO: ONNX Runtime's probabilities in half the time, and one runtime less in the image."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import openvino
-from faster_whisper.utils import get_assets_path
 from faster_whisper.vad import SileroVADModel
 from numpy.typing import NDArray
 
@@ -43,13 +41,7 @@ class _Session:
 
 
 class OpenVinoSilero(SileroVADModel):
-    """faster-whisper's model with its network, which comes with the library, on OpenVINO."""
+    """faster-whisper's model with its network on OpenVINO."""
 
-    def __init__(self) -> None:
-        self.session = _Session(Path(get_assets_path()) / "silero_vad_v6.onnx")
-
-
-@lru_cache
-def model() -> OpenVinoSilero:
-    """The model, loaded once."""
-    return OpenVinoSilero()
+    def __init__(self, path: Path) -> None:
+        self.session = _Session(path)

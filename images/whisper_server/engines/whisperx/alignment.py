@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -14,9 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whisper_server.engines.residency import Residency
 from whisper_server.engines.whisperx.settings import WhisperXSettings
-from whisper_server.engines.whisperx.torch_models import TorchModels, device
+from whisper_server.engines.whisperx.torch_models import device, needed_bytes, parameter_bytes
 from whisper_server.speech.engine import Reached
+from whisper_server.speech.errors import SpeechError
 from whisper_server.speech.recording import SAMPLE_RATE, Recording
 from whisper_server.speech.transcript import Segment, Word
 
@@ -40,8 +42,12 @@ _AHEAD = 32
 # How often it is said that the work goes on.
 _ASK_SECONDS = 0.5
 
-# How long a model that could not be had is not asked for again.
+# How long a model that could not be loaded is not tried again.
 _REMEMBERED_SECONDS = 600
+
+# A wav2vec 2.0 model of 95 million parameters in float32, as most are, for those whose file is not known yet.
+_USUAL_BYTES = 380_000_000
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
 @dataclass(frozen=True)
@@ -56,39 +62,45 @@ class AlignModel:
 class Alignment:
     """The alignment models that the operator chose, by language."""
 
-    def __init__(self, settings: WhisperXSettings) -> None:
+    def __init__(self, settings: WhisperXSettings, residency: Residency) -> None:
         self._settings = settings
-        self._models = TorchModels(settings.ttl)
+        self._residency = residency
         self._missing_until: dict[str, float] = {}
-
-    def loaded(self) -> Collection[str]:
-        return self._models.names()
-
-    def unload_unused(self) -> None:
-        self._models.unload_unused()
 
     @contextmanager
     def model(self, language: str) -> Iterator[AlignModel | None]:
-        """The model of a language, fetched and loaded if it has to be; None where none can be had."""
+        """The model of a language, downloaded and loaded if necessary; None if that is not possible."""
         name = self._settings.align_models.get(language)
         if name == "":
             name = _whisperx_models().get(language)
         if name is None or self._missing_until.get(name, 0) > time.monotonic():
             yield None
             return
-        # Loading and using are apart: what goes wrong while the model is used is not for this to hide.
+        # Only errors of loading are handled here, not those of using the model.
         with ExitStack() as using:
-            try:
-                _refuse_what_is_not_here(name)
-                loaded = using.enter_context(self._models.use(name, lambda: self._load(language, name)))
-            except Exception as error:  # whatever hubs, files and torch raise: attention will do
-                # WhisperX says of whatever it met that it found no such model.
-                reason = error.__context__ or error
-                _logger.warning("no alignment for %s, %s cannot be loaded: %s", language, name, reason)
-                self._missing_until[name] = time.monotonic() + _REMEMBERED_SECONDS
-                loaded = None
+            loaded = self._loaded(using, language, name)
             # Languages may share a model, and differ in where words end.
             yield loaded and replace(loaded, metadata={**loaded.metadata, "language": language})
+
+    def _loaded(self, using: ExitStack, language: str, name: str) -> AlignModel | None:
+        try:
+            _refuse_what_is_not_here(name)
+            return using.enter_context(
+                self._residency.use(
+                    name,
+                    lambda: self._load(language, name),
+                    lambda: needed_bytes(self._settings, _stored_bytes(name)),
+                    lambda loaded: needed_bytes(self._settings, parameter_bytes(loaded.model)),
+                )
+            )
+        except SpeechError as error:  # no memory now; the next request may find some
+            _logger.warning("no alignment for %s: %s", language, error)
+        except Exception as error:  # whatever hubs, files and torch raise: times from attention will do
+            # WhisperX reports any error as a model that does not exist.
+            reason = error.__context__ or error
+            _logger.warning("no alignment for %s, %s cannot be loaded: %s", language, name, reason)
+            self._missing_until[name] = time.monotonic() + _REMEMBERED_SECONDS
+        return None
 
     def _load(self, language: str, name: str) -> AlignModel:
         from whisperx.alignment import load_align_model
@@ -193,8 +205,22 @@ def _timed(words: Sequence[dict[str, Any]], text: str, start: float) -> list[Wor
     return timed if not text.strip() else []
 
 
+def _stored_bytes(name: str) -> int:
+    """Bytes of a model's weights, which are those of its file."""
+    if name.startswith("/"):
+        files = [Path(name) / file for file in _WEIGHTS]
+    elif "/" in name:
+        import huggingface_hub
+
+        cached = [huggingface_hub.try_to_load_from_cache(name, file) for file in _WEIGHTS]
+        files = [Path(path) for path in cached if isinstance(path, str)]
+    else:
+        files = []
+    return next((file.stat().st_size for file in files if file.is_file()), _USUAL_BYTES)
+
+
 def _refuse_what_is_not_here(name: str) -> None:
-    """Raises FileNotFoundError for a model that cannot be had, as far as can be told without torch."""
+    """Raises FileNotFoundError for a model that cannot be downloaded, as far as can be told without torch."""
     if name.startswith("/"):
         if not Path(name).is_dir():
             raise FileNotFoundError("there is no such folder")

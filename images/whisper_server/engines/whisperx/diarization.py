@@ -1,16 +1,18 @@
 """Who speaks when: the diarization pipeline, which is pyannote.audio's as WhisperX uses it."""
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from whisper_server.engines.interruptible import Interruptible
+from whisper_server.engines.residency import Residency
 from whisper_server.engines.whisperx.local_speakers import local_speakers
 from whisper_server.engines.whisperx.pipeline_files import PipelineFiles
 from whisper_server.engines.whisperx.settings import WhisperXSettings
 from whisper_server.engines.whisperx.speaker_clusters import people
-from whisper_server.engines.whisperx.torch_models import TorchModels, device, give_memory_back
+from whisper_server.engines.whisperx.torch_models import device, give_memory_back, needed_bytes
 from whisper_server.engines.whisperx.turns import Turn, turns
 from whisper_server.speech.engine import Reached
 from whisper_server.speech.errors import DiarizationUnavailable
@@ -23,6 +25,9 @@ _logger = logging.getLogger("whisper_server")
 # take hundreds of megabytes.
 _BATCH_ON_CPU = 2
 
+# The pipelines of pyannote hold 30 to 40 MB of weights, some of them in repositories of their own.
+_FEWEST_BYTES = 40_000_000
+
 # All but clustering, which takes a second or two.
 _SHARE_OF_WINDOWS = 0.98
 
@@ -32,46 +37,47 @@ _SHARE_OF_WINDOWS = 0.98
 class Diarization:
     """The diarization pipeline that the operator chose."""
 
-    def __init__(self, settings: WhisperXSettings) -> None:
+    def __init__(self, settings: WhisperXSettings, residency: Residency) -> None:
         self._settings = settings
         self._files = PipelineFiles(settings.diarize_model)
-        self._models = TorchModels(settings.ttl)
+        self._residency = residency
 
     def check(self) -> None:
         """Raises DiarizationUnavailable unless the pipeline's files are here, or could be fetched, which this does."""
         self._files.folder()
 
-    def loaded(self) -> Collection[str]:
-        return self._models.names()
-
-    def unload_unused(self) -> None:
-        self._models.unload_unused()
-
     @contextmanager
     def pipeline(self) -> Iterator[Any]:
         """A `pyannote.audio.pipelines.SpeakerDiarization`. Raises DiarizationUnavailable."""
         folder = self._files.folder()
-
-        def load() -> Any:
-            import torch
-            from pyannote.audio import Pipeline
-
-            where = device(self._settings)
-            try:
-                pipeline = Pipeline.from_pretrained(str(folder)).to(torch.device(where))
-            except Exception as error:  # whatever a broken file makes torch, pickle and pyannote raise
-                _logger.exception("the diarization model %s cannot be loaded", self._settings.diarize_model)
-                raise DiarizationUnavailable(
-                    "The server's diarization model cannot be loaded; the server's log says why. Its files may have "
-                    "to be fetched again."
-                ) from error
-            if where == "cpu":
-                pipeline.segmentation_batch_size = _BATCH_ON_CPU
-                pipeline.embedding_batch_size = _BATCH_ON_CPU
-            return pipeline
-
-        with self._models.use(self._settings.diarize_model, load) as pipeline:
+        with self._residency.use(
+            self._settings.diarize_model,
+            lambda: self._load(folder),
+            lambda: needed_bytes(self._settings, max(_FEWEST_BYTES, _stored_bytes(folder))),
+        ) as pipeline:
             yield pipeline
+
+    def _load(self, folder: Path) -> Any:
+        import torch
+        from pyannote.audio import Pipeline
+
+        where = device(self._settings)
+        try:
+            pipeline = Pipeline.from_pretrained(str(folder)).to(torch.device(where))
+        except Exception as error:  # whatever a broken file makes torch, pickle and pyannote raise
+            _logger.exception("the diarization model %s cannot be loaded", self._settings.diarize_model)
+            raise DiarizationUnavailable(
+                "The server's diarization model cannot be loaded; the server's log says why. Its files may have to be "
+                "downloaded again."
+            ) from error
+        if where == "cpu":
+            pipeline.segmentation_batch_size = _BATCH_ON_CPU
+            pipeline.embedding_batch_size = _BATCH_ON_CPU
+        return pipeline
+
+
+def _stored_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def speaker_turns(

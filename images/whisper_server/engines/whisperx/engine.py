@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+from whisper_server.engines.residency import Residency
 from whisper_server.engines.whisper.engine import FasterWhisperEngine
 from whisper_server.engines.whisperx.alignment import Alignment, aligned
 from whisper_server.engines.whisperx.diarization import Diarization, speaker_turns
@@ -31,9 +32,10 @@ class WhisperXEngine:
     """Whisper models of a Hugging Face cache, and what WhisperX adds to their text."""
 
     def __init__(self, settings: WhisperXSettings) -> None:
-        self._whisper = FasterWhisperEngine(settings)
-        self._alignment = Alignment(settings)
-        self.diarization = Diarization(settings)
+        residency = Residency(settings.ttl)
+        self._whisper = FasterWhisperEngine(settings, residency)
+        self._alignment = Alignment(settings, residency)
+        self.diarization = Diarization(settings, residency)
         self._cores = settings.cpu_threads or cgroup.cpu_threads()
 
     @property
@@ -51,7 +53,8 @@ class WhisperXEngine:
         return self._whisper.models()
 
     def loaded(self) -> Collection[str]:
-        return [*self._whisper.loaded(), *self._alignment.loaded(), *self.diarization.loaded()]
+        # All that share the memory: also models of alignment and diarization.
+        return self._whisper.loaded()
 
     def fetch(self, model: str, progress: Callable[[Download], None] = lambda _: None) -> None:
         self._whisper.fetch(model, progress)
@@ -72,8 +75,6 @@ class WhisperXEngine:
 
     def unload_unused(self) -> None:
         self._whisper.unload_unused()
-        self._alignment.unload_unused()
-        self.diarization.unload_unused()
 
     def delete(self, model: str) -> None:
         self._whisper.delete(model)

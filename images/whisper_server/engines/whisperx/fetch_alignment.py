@@ -6,13 +6,14 @@ is none to be had.
 
 import sys
 
+from whisper_server.engines.residency import Residency
 from whisper_server.engines.whisperx.alignment import Alignment
 from whisper_server.engines.whisperx.settings import WhisperXSettings
 
 
 def main(language: str) -> int:
     settings = WhisperXSettings(align_models={language: ""}, ttl=-1)
-    with Alignment(settings).model(language) as model:
+    with Alignment(settings, Residency(settings.ttl)).model(language) as model:
         if model is None:
             print(f"There is no alignment model for {language} that can be had.", file=sys.stderr)
             return 1

@@ -1,14 +1,20 @@
-"""Models of torch in memory, its threads and its device."""
+"""torch: its device, its threads, and the memory of its models."""
 
 import gc
 from typing import Any
 
 from whisper_server.engines import freed_memory
-from whisper_server.engines.residency import Residency
 from whisper_server.process.settings import Settings
 
-# Models of torch by name: loaded on first use, shared, and dropped when nobody used them for a while.
-TorchModels = Residency[Any]
+
+def parameter_bytes(module: Any) -> int:
+    """Bytes of a `torch.nn.Module`'s parameters and buffers."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*module.parameters(), *module.buffers()))
+
+
+def needed_bytes(settings: Settings, stored: int) -> int:
+    """Bytes of the container's memory for a model with files of `stored` bytes: none on a GPU."""
+    return stored if device(settings) == "cpu" else 0
 
 
 def give_memory_back() -> None:

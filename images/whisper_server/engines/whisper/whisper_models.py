@@ -1,32 +1,31 @@
-"""Loads the models of CTranslate2, as many as there is memory for."""
+"""Loads Whisper models: CTranslate2's, and where it is faster another runtime's encoder."""
 
 import importlib.util
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import ctranslate2
 
+from whisper_server.engines import freed_memory
 from whisper_server.engines.residency import Residency
 from whisper_server.engines.whisper import window_threads
 from whisper_server.engines.whisper.short_windows import Encode, ShortWindowModel
 from whisper_server.process import cgroup
 from whisper_server.process.settings import Settings
-from whisper_server.speech.errors import ModelTooLarge, ModelUnavailable
+from whisper_server.speech.errors import ModelUnavailable
 
 _logger = logging.getLogger("whisper_server")
 
-# What the process needs besides models: libraries, and the work on one stretch of audio.
-_RESERVED_BYTES = 400 * 1024**2
+# Memory of a model while it is loaded, relative to its file, which holds float16.
+_GROWTH = {"float32": 2.0}
+# The same of a loaded model whose weights have 8 bits, with all that is not quantized (CTranslate2's documentation on
+# quantization). Another runtime's encoder keeps float16.
+_QUANTIZED = 0.6
 
-# Memory of a model's weights in terms of its file, which holds them as float16. Less would do for the 8 bit types once
-# the model is loaded, but not while it is.
-_GROWTH = {"float32": 2.0, "int8_float32": 1.0}
-
-# Memory of a window in a batch, the decoder's keys and values for each of its beams, in terms of a model's file.
+# Memory of a window in a batch, the decoder's keys and values for each of its beams, relative to the model's file.
 _WINDOW_SHARE = 0.25
 # More windows in the batch of a worker are hardly faster, and where there are several workers already two are not.
 _LARGEST_BATCH = 4
@@ -38,65 +37,56 @@ _LARGEST_BATCH = 4
 SEED = 0
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    model: ShortWindowModel
-    bytes: int
+class WhisperModels:
+    """Whisper models by id, in memory as long as `residency` keeps them."""
 
-
-class LoadedModels:
-    """Models by id; each is dropped when nobody used it for `settings.ttl` seconds or another needs its memory."""
-
-    def __init__(
-        self, settings: Settings, folder: Callable[[str], Path], memory_bytes: Callable[[], int] = cgroup.memory_bytes
-    ) -> None:
+    def __init__(self, settings: Settings, folder: Callable[[str], Path], residency: Residency) -> None:
         self._settings = settings
         self._folder = folder
-        self._memory_bytes = memory_bytes
-        self._resident = Residency[_Loaded](settings.ttl)
-
-    def names(self) -> Collection[str]:
-        return self._resident.names()
+        self._residency = residency
 
     @contextmanager
     def use(self, name: str) -> Iterator[ShortWindowModel]:
-        """The model, loaded if it is not, and kept in memory until the context is left.
+        """The model, loaded if necessary, and kept in memory until the context is left.
 
         Raises ModelUnavailable, ModelTooLarge; a second caller waits for the first.
         """
-        with self._resident.use(name, lambda: self._load(name)) as loaded:
+        with self._residency.use(
+            name, lambda: self._load(name), lambda: self._needed(name), lambda model: self._kept(name, model)
+        ) as model:
             try:
-                yield loaded.model
+                yield model
             finally:
-                loaded.model.forget()
+                model.forget()
+                freed_memory.give_back()
 
-    def batch_size(self, name: str) -> int:
+    def batch_size(self, name: str, model: ShortWindowModel) -> int:
         """How many windows a loaded model may decode at once: what is set, or what there is memory for.
 
-        One with CTranslate2's encoder of 8 bits: in windows of a batch more was misheard with it than in whole ones.
+        1 with CTranslate2's 8-bit encoder, which is less accurate on the windows of a batch than on full ones.
         """
         if self._settings.batch_size:
             return self._settings.batch_size
-        models = self._resident.models()
-        model = models[name].model
         if model.encoder is None:
             return 1
-        room = self._memory_bytes() - _RESERVED_BYTES - sum(loaded.bytes for loaded in models.values())
         largest = _LARGEST_BATCH if model.workers == 1 else model.workers
-        return max(1, min(largest, int(room / (_WINDOW_SHARE * models[name].bytes))))
+        window = _WINDOW_SHARE * self._residency.bytes_of(name)
+        return max(1, min(largest, int(self._residency.free_bytes() / window)))
 
-    def unload(self, name: str) -> bool:
-        """Whether the model was in memory, which it is not any more. Raises ModelInUse."""
-        return self._resident.unload(name)
+    def _needed(self, name: str) -> int:
+        """Bytes of the container's memory that a model takes while it is loaded."""
+        if self._settings.inference_device != "cpu":
+            return 0
+        file = self._folder(name) / "model.bin"
+        return int(file.stat().st_size * _GROWTH.get(self._settings.compute_type, 1.0))
 
-    def unload_unused(self) -> None:
-        self._resident.unload_unused()
+    def _kept(self, name: str, model: ShortWindowModel) -> int:
+        """Bytes that the loaded model takes."""
+        is_quantized = self._settings.compute_type.startswith("int8") and model.encoder is None
+        return int(self._needed(name) * (_QUANTIZED if is_quantized else 1.0))
 
-    def _load(self, name: str) -> _Loaded:
+    def _load(self, name: str) -> ShortWindowModel:
         folder = self._folder(name)
-        needed = int((folder / "model.bin").stat().st_size * _GROWTH.get(self._settings.compute_type, 1.0))
-        if self._settings.inference_device == "cpu":
-            self._make_room(name, needed)
         ctranslate2.set_random_seed(SEED)
         cores = self._settings.cpu_threads or cgroup.cpu_threads()
 
@@ -116,7 +106,7 @@ class LoadedModels:
                 f"The model {name} cannot be loaded; the server's log says why. Its files may have to be fetched again."
             ) from error
         model.shortens = self._settings.short_windows
-        return _Loaded(model, needed)
+        return model
 
     def _model_with(self, folder: Path, threads: int, cores: int) -> ShortWindowModel:
         """The model with so many threads for a window, and as many windows at once as there are processors for."""
@@ -148,23 +138,3 @@ class LoadedModels:
         except ValueError as error:
             _logger.warning("the encoder of %s runs on CTranslate2: %s", folder, error)
             return None
-
-    def _make_room(self, name: str, needed: int) -> None:
-        """Drops models that nobody uses, least recently used first, until another fits."""
-        room = self._memory_bytes() - _RESERVED_BYTES
-        if needed > room:
-            raise ModelTooLarge(
-                f"The model {name} needs {needed / 1e6:.0f} MB of memory, this server has {max(room, 0) / 1e6:.0f} MB "
-                "for models. Use a smaller model."
-            )
-        for other in self._resident.unused():
-            if self._taken() + needed <= room:
-                return
-            self._resident.unload(other)
-            _logger.info("unloaded %s to make room for %s", other, name)
-        if self._taken() + needed > room:
-            raise ModelUnavailable(f"There is no memory for the model {name} while another one is at work.")
-
-    def _taken(self) -> int:
-        """Bytes of the models in memory."""
-        return sum(loaded.bytes for loaded in self._resident.models().values())
