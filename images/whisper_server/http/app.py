@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 
-from whisper_server.http import health, jobs, metrics, models, request_log, transcriptions, translations, uploads
+from whisper_server.http import health, jobs, metrics, models, request_log, transcriptions, translations
 from whisper_server.http.docs import add_docs
 from whisper_server.http.errors import add_handlers
 from whisper_server.http.lingering_close import LingeringClose
@@ -17,10 +17,10 @@ from whisper_server.process.metrics import Metrics
 from whisper_server.process.settings import Settings
 from whisper_server.speech.decoder_process import PROCESSES
 from whisper_server.speech.engine import Engine
-from whisper_server.work import preload
 from whisper_server.work.inference_queue import InferenceQueue
 from whisper_server.work.job_store import JobStore
 from whisper_server.work.job_worker import JobWorker
+from whisper_server.work.preload import Preload
 
 _OPENAI = (transcriptions.router, translations.router)
 
@@ -31,14 +31,12 @@ def create_app(
     title: str,
     *,
     audio: Sequence[APIRouter] = _OPENAI,
-    preloading: preload.Preload | None = None,
+    preload: Preload | None = None,
 ) -> FastAPI:
-    """An ASGI application that serves an engine, whose default model may be on its way into memory already.
+    """An ASGI application that serves an engine, whose default model `preload` may be loading already.
 
     `audio` has the routes that take recordings. Raises OSError when the data folder cannot be written.
     """
-    preloading = preloading or preload.begin(engine, settings)
-    uploads.spool_in(settings.data_folder / "spool")
     PROCESSES.start()
 
     @asynccontextmanager
@@ -59,7 +57,7 @@ def create_app(
     # in, so that none waits for what another one needs.
     app.state.preparing = ThreadPoolExecutor(PLACES, "prepare")
     app.state.pulls = models.Pulls(engine)
-    app.state.preload = preloading
+    app.state.preload = preload or Preload(engine)
     app.state.metrics = Metrics()
     app.state.jobs = JobStore(settings)
     worker = JobWorker(engine, app.state.queue, app.state.jobs, settings.audio_limit, app.state.metrics)

@@ -1,7 +1,6 @@
 """Uploads: streamed to unnamed files on the data volume, counted on the way, gone when the request is."""
 
 import os
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -18,18 +17,6 @@ from whisper_server.http.errors import ApiError
 from whisper_server.http.request_log import entry_of
 from whisper_server.http.upload_limits import LimitedBody, UploadPlaces
 from whisper_server.work.inference_queue import InferenceQueue
-
-
-def spool_in(folder: Path) -> None:
-    """Makes uploads go to `folder`. Raises OSError when it cannot be made or written.
-
-    Starlette's form parser asks `tempfile` for its files and takes no folder. They have no name (O_TMPFILE), so nothing
-    is left behind even by a crash.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    tempfile.tempdir = str(folder)
-    with tempfile.TemporaryFile():
-        pass
 
 
 class HeldUpload:

@@ -63,6 +63,7 @@ class DecoderProcesses:
         with self._lock:
             if self._control is not None:
                 return self._control
+            atexit.register(self.close)
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 folder = str(Path(__file__).parents[2])
@@ -146,7 +147,6 @@ class DecoderProcesses:
 
 
 PROCESSES = DecoderProcesses()
-atexit.register(PROCESSES.close)
 
 
 def serve(control: socket.socket) -> None:

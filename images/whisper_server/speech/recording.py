@@ -4,13 +4,10 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-# numpy is imported where it is used: it would delay the start of the server.
+import numpy as np
+from numpy.typing import NDArray
 
 SAMPLE_RATE = 16_000
 _SAMPLE_BYTES = 2
@@ -28,7 +25,7 @@ class Stretch:
     """A part of a recording: where it starts, in seconds, and its mono samples at 16 kHz between -1 and 1."""
 
     start: float
-    samples: "NDArray[np.float32]"
+    samples: NDArray[np.float32]
 
     @property
     def seconds(self) -> float:
@@ -54,13 +51,11 @@ class Recording:
     def seconds(self) -> float:
         return self._samples / SAMPLE_RATE
 
-    def append(self, samples: "NDArray[np.int16]") -> None:
+    def append(self, samples: NDArray[np.int16]) -> None:
         self._file.write(samples.tobytes())
 
     def stretches(self) -> Iterator[Stretch]:
         """The recording in parts of at most five minutes, in their order; none for a recording of 0 seconds."""
-        import numpy as np
-
         position = 0
         while position < self._samples:
             self._file.seek(position * _SAMPLE_BYTES)
@@ -71,10 +66,8 @@ class Recording:
             yield Stretch(position / SAMPLE_RATE, samples.astype(np.float32) / 32768.0)
             position += len(samples)
 
-    def samples(self, start: float, end: float) -> "NDArray[np.float32]":
+    def samples(self, start: float, end: float) -> NDArray[np.float32]:
         """The mono samples at 16 kHz between two moments, in seconds: 64 kB a second."""
-        import numpy as np
-
         first, last = (min(self._samples, max(0, round(moment * SAMPLE_RATE))) for moment in (start, end))
         self._file.seek(first * _SAMPLE_BYTES)
         content = self._file.read(max(0, last - first) * _SAMPLE_BYTES)
@@ -90,10 +83,8 @@ class Recording:
         self.close()
 
 
-def _quietest(samples: "NDArray[np.int16]") -> int:
+def _quietest(samples: NDArray[np.int16]) -> int:
     """Index of the middle of the half second with the least energy among the last thirty, the last of them."""
-    import numpy as np
-
     frame = SAMPLE_RATE // 20
     tail = samples[-_PAUSE_SOUGHT_SECONDS * SAMPLE_RATE :]
     energy = np.square(tail[: len(tail) // frame * frame].astype(np.float32)).reshape(-1, frame).sum(axis=1)

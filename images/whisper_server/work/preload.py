@@ -1,24 +1,17 @@
-"""Loads the default model while the rest of the server is imported and starts to listen.
-
-Meanwhile it looks whether diarization can work.
-"""
+"""Loads the default model while the rest of the server is imported, and checks whether diarization is possible."""
 
 import logging
 import threading
 
 from pydantic import BaseModel
 
-from whisper_server.process import json_log
-from whisper_server.process.settings import Settings
 from whisper_server.speech.engine import Diarization, Engine
 from whisper_server.speech.errors import DiarizationUnavailable, ModelUnavailable, SpeechError
 
-# FastAPI is not imported here, nor by what is: importing it takes as long as loading a small model.
-
 _logger = logging.getLogger("whisper_server")
 
-# What could not be had is asked for again after so long: a hub answers again, memory is freed, and monitors are to see
-# that requests are served.
+# Seconds until the next attempt: the hub may answer again, or memory be free, and monitors must see that requests are
+# served.
 _RETRY_SECONDS = 30.0
 
 
@@ -30,9 +23,9 @@ class DiarizationCheck(BaseModel):
 
 
 class Preload:
-    """The loading of an engine's default model, in a thread of its own; tried again until it succeeds."""
+    """Loads an engine's default model in a thread of its own, and tries again until it succeeds."""
 
-    def __init__(self, engine: Engine, diarization: Diarization | None) -> None:
+    def __init__(self, engine: Engine, diarization: Diarization | None = None) -> None:
         self._engine = engine
         self._diarization = diarization
         self.diarization_check: DiarizationCheck | None = None
@@ -95,9 +88,3 @@ class Preload:
         if self._failure is not None:
             raise self._failure
         raise ModelUnavailable("The model is being loaded.", retry_after=1)
-
-
-def begin(engine: Engine, settings: Settings, diarization: Diarization | None = None) -> Preload:
-    """Begins to load the default model, and opens the log for what there is to say about it."""
-    json_log.write_to_stdout(settings.log_level)
-    return Preload(engine, diarization)

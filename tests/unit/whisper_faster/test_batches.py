@@ -1,5 +1,6 @@
-from whisper_server.engines.whisper import batches
 from whisper_server.engines.whisper.speech import Window
+
+from whisper_server.engines.whisper import batches
 
 
 def test_a_text_without_its_last_time_is_whole() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tests.unit.whisper_api.scripted_engine import segment
+from tests.unit.whisper_server.scripted_engine import segment
 from whisper_server.engines.whisperx import alignment
 from whisper_server.engines.whisperx.alignment import AlignModel, aligned
 from whisper_server.engines.whisperx.engine import _InOrder

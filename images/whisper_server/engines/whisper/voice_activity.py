@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import FunctionType
-from typing import Any
 
 import numpy as np
 from faster_whisper import vad

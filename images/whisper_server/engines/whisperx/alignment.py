@@ -12,7 +12,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from whisper_server.engines.residency import Residency
 from whisper_server.engines.whisperx.settings import WhisperXSettings
@@ -22,13 +25,7 @@ from whisper_server.speech.errors import SpeechError
 from whisper_server.speech.recording import SAMPLE_RATE, Recording
 from whisper_server.speech.transcript import Segment, Word
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 _logger = logging.getLogger("whisper_server")
-
-# torch, torchaudio, transformers and whisperx are imported where they are used: see diarization.py.
 
 # Sound on either side of a segment, whose own times are wrong by so much.
 _MARGIN_SECONDS = 0.2
@@ -139,7 +136,7 @@ def aligned(
             executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _aligned(segment: Segment, origin: float, samples: "NDArray[np.float32]", model: AlignModel) -> Segment:
+def _aligned(segment: Segment, origin: float, samples: NDArray[np.float32], model: AlignModel) -> Segment:
     """The segment, whose sound begins `origin` seconds after the recording."""
     cut = parts(segment)
     found = [_words(part, origin, samples, model) for part in cut]
@@ -170,7 +167,7 @@ def parts(segment: Segment) -> list[Segment]:
     ]
 
 
-def _words(part: Segment, origin: float, samples: "NDArray[np.float32]", model: AlignModel) -> list[Word]:
+def _words(part: Segment, origin: float, samples: NDArray[np.float32], model: AlignModel) -> list[Word]:
     """The words with exact times, none where they cannot be aligned; `samples` begin at `origin`, in seconds."""
     from whisperx.alignment import align
 

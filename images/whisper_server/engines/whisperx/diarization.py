@@ -31,8 +31,6 @@ _FEWEST_BYTES = 40_000_000
 # All but clustering, which takes a second or two.
 _SHARE_OF_WINDOWS = 0.98
 
-# torch, numpy and pyannote are imported where they are used: four fifths of the start, and most of the memory.
-
 
 class Diarization:
     """The diarization pipeline that the operator chose."""

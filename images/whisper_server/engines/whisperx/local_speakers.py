@@ -7,16 +7,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from whisper_server.engines.whisperx.torch_models import set_threads
 from whisper_server.speech.recording import SAMPLE_RATE, Recording
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-# numpy, torch and pyannote are imported where they are used: see diarization.py.
 
 # How often it is said that the work goes on.
 _ASK_SECONDS = 0.5
@@ -42,21 +39,21 @@ class LocalSpeakers:
     """
 
     windows: Windows
-    scores: "NDArray[np.uint8]"
-    active: "NDArray[np.bool_]"
-    embeddings: "NDArray[np.float32]"
-    window: "NDArray[np.int64]"
-    speaker: "NDArray[np.int64]"
+    scores: NDArray[np.uint8]
+    active: NDArray[np.bool_]
+    embeddings: NDArray[np.float32]
+    window: NDArray[np.int64]
+    speaker: NDArray[np.int64]
 
 
 class _Heard(NamedTuple):
     """The same of a few windows, which are numbered from 0."""
 
-    scores: "NDArray[np.uint8]"
-    active: "NDArray[np.bool_]"
-    embeddings: "NDArray[np.float32]"
-    window: "NDArray[np.int64]"
-    speaker: "NDArray[np.int64]"
+    scores: NDArray[np.uint8]
+    active: NDArray[np.bool_]
+    embeddings: NDArray[np.float32]
+    window: NDArray[np.int64]
+    speaker: NDArray[np.int64]
 
 
 def local_speakers(
@@ -89,8 +86,6 @@ class _Collected:
         self._progress(self._done / self._number)
 
     def add(self, heard: _Heard) -> None:
-        import numpy as np
-
         if not self._rows:
             # For all windows at once: to join the parts in the end would take their memory twice.
             shape = (self._number, *heard.scores.shape[1:])
@@ -102,8 +97,6 @@ class _Collected:
         self.ask()
 
     def all_of(self, windows: Windows) -> LocalSpeakers:
-        import numpy as np
-
         embeddings, window, speaker = (np.concatenate(parts) for parts in zip(*self._rows, strict=True))
         return LocalSpeakers(windows, self._scores, self._active, embeddings, window, speaker)
 
@@ -147,10 +140,8 @@ def _result(future: Future[_Heard], ask: Callable[[], None]) -> _Heard:
     return future.result()
 
 
-def _read(inference: Any, recording: Recording, first: int, number: int) -> "NDArray[np.float32]":
+def _read(inference: Any, recording: Recording, first: int, number: int) -> NDArray[np.float32]:
     """The sound (windows, samples) of some windows from number `first` on."""
-    import numpy as np
-
     size, step = (round(seconds * SAMPLE_RATE) for seconds in (inference.duration, inference.step))
     start = first * step / SAMPLE_RATE
     length = (number - 1) * step + size
@@ -159,9 +150,8 @@ def _read(inference: Any, recording: Recording, first: int, number: int) -> "NDA
     return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(samples, size)[::step])
 
 
-def _heard(pipeline: Any, samples: "NDArray[np.float32]") -> _Heard:
+def _heard(pipeline: Any, samples: NDArray[np.float32]) -> _Heard:
     """Segmentation and embeddings of some windows, whose sound is (windows, samples)."""
-    import numpy as np
     import torch
 
     waveforms = torch.from_numpy(samples)[:, None]
@@ -174,7 +164,7 @@ def _heard(pipeline: Any, samples: "NDArray[np.float32]") -> _Heard:
     return _Heard(np.rint(scores * 255).astype(np.uint8), active, embeddings[known], window[known], speaker[known])
 
 
-def _speech(pipeline: Any, scores: "NDArray[np.float32]") -> "NDArray[np.bool_]":
+def _speech(pipeline: Any, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where somebody speaks, as pyannote finds it: a model that says who speaks together gives no probabilities."""
     from pyannote.audio.utils.signal import binarize
 
@@ -186,11 +176,9 @@ def _speech(pipeline: Any, scores: "NDArray[np.float32]") -> "NDArray[np.bool_]"
     return active.reshape(windows, speakers, frames).transpose(0, 2, 1)
 
 
-def _masks(pipeline: Any, active: "NDArray[np.bool_]", samples: int) -> "NDArray[np.float32]":
+def _masks(pipeline: Any, active: NDArray[np.bool_], samples: int) -> NDArray[np.float32]:
     """Frames (windows, speakers, frames) by which each speaker is known: those in which nobody else speaks, if the
     pipeline wants that and they are enough for an embedding."""
-    import numpy as np
-
     masks = active.transpose(0, 2, 1)
     if pipeline.embedding_exclude_overlap:
         fewest = np.ceil(active.shape[1] * pipeline._embedding.min_num_samples / samples)
@@ -200,10 +188,9 @@ def _masks(pipeline: Any, active: "NDArray[np.bool_]", samples: int) -> "NDArray
 
 
 def _embedded(
-    pipeline: Any, waveforms: Any, window: "NDArray[np.int64]", masks: "NDArray[np.float32]"
-) -> "NDArray[np.float32]":
+    pipeline: Any, waveforms: Any, window: NDArray[np.int64], masks: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Embeddings (rows, dimension) of speakers of `window[row]` who are known by the frames `masks[row]`."""
-    import numpy as np
     import torch
 
     size = pipeline.embedding_batch_size

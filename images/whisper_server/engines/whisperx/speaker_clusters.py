@@ -3,17 +3,14 @@
 It compares all pairs: for the 15,000 embeddings that pyannote's usual windows have in an hour it takes 900 MB and more.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from whisper_server.engines.whisperx.local_speakers import LocalSpeakers
 from whisper_server.engines.whisperx.turns import NOBODY
 from whisper_server.speech.options import Speakers
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-# numpy and pyannote are imported where they are used: see diarization.py.
 
 # Embeddings that are clustered: half a second and 36 MB.
 _SAMPLE = 3000
@@ -23,14 +20,12 @@ _SAMPLE = 3000
 _SMALLEST_SHARE = 0.02
 
 
-def people(clustering: Any, found: LocalSpeakers, speakers: Speakers) -> "NDArray[np.int16]":
+def people(clustering: Any, found: LocalSpeakers, speakers: Speakers) -> NDArray[np.int16]:
     """Who each local speaker (windows, speakers) is: a number from 0, or NOBODY.
 
     `clustering` is one of pyannote.audio's that finds centroids, of embeddings that are compared by their angle.
     Whoever says too little in a window to have an embedding is NOBODY there: the windows around it say who that is.
     """
-    import numpy as np
-
     who = np.full((len(found.active), found.active.shape[2]), NOBODY, np.int16)
     if len(found.embeddings):
         likeness = _likeness(found, _wanted(clustering, found, speakers))
@@ -45,7 +40,7 @@ def people(clustering: Any, found: LocalSpeakers, speakers: Speakers) -> "NDArra
     return who
 
 
-def _wanted(clustering: Any, found: LocalSpeakers, speakers: Speakers) -> "NDArray[np.float64]":
+def _wanted(clustering: Any, found: LocalSpeakers, speakers: Speakers) -> NDArray[np.float64]:
     """The centroids (people, dimension) of as many people as there may be.
 
     pyannote is asked for a number only where it finds fewer people by itself. Asked for fewer than it finds, its
@@ -60,10 +55,8 @@ def _wanted(clustering: Any, found: LocalSpeakers, speakers: Speakers) -> "NDArr
     return centroids
 
 
-def _large(centroids: "NDArray[np.float64]", found: LocalSpeakers, fewest: int) -> "NDArray[np.float64]":
+def _large(centroids: NDArray[np.float64], found: LocalSpeakers, fewest: int) -> NDArray[np.float64]:
     """The centroids without those that are the nearest to too little speech; `fewest` are left in any case."""
-    import numpy as np
-
     while len(centroids) > fewest:
         shares = _shares(centroids, found)
         if shares.min() >= _SMALLEST_SHARE:
@@ -72,10 +65,8 @@ def _large(centroids: "NDArray[np.float64]", found: LocalSpeakers, fewest: int) 
     return centroids
 
 
-def _without_a_pair(centroids: "NDArray[np.float64]", found: LocalSpeakers) -> "NDArray[np.float64]":
+def _without_a_pair(centroids: NDArray[np.float64], found: LocalSpeakers) -> NDArray[np.float64]:
     """The centroids with the two that are most alike as one."""
-    import numpy as np
-
     directions = centroids / np.linalg.norm(centroids, axis=1, keepdims=True)
     alike = directions @ directions.T
     np.fill_diagonal(alike, -2)
@@ -84,28 +75,23 @@ def _without_a_pair(centroids: "NDArray[np.float64]", found: LocalSpeakers) -> "
     return np.vstack([np.delete(centroids, pair, axis=0), joined])
 
 
-def _shares(centroids: "NDArray[np.float64]", found: LocalSpeakers) -> "NDArray[np.float64]":
+def _shares(centroids: NDArray[np.float64], found: LocalSpeakers) -> NDArray[np.float64]:
     """How much of the speech each centroid is the nearest to."""
-    import numpy as np
-
     spoken = found.active.sum(axis=1)[found.window, found.speaker]
     nearest = _likeness(found, centroids).argmax(axis=1)
     shares: NDArray[np.float64] = np.bincount(nearest, weights=spoken, minlength=len(centroids)) / spoken.sum()
     return shares
 
 
-def _likeness(found: LocalSpeakers, centroids: "NDArray[np.float64]") -> "NDArray[np.float64]":
+def _likeness(found: LocalSpeakers, centroids: NDArray[np.float64]) -> NDArray[np.float64]:
     """The cosine of the angle between each embedding and each centroid (rows, people)."""
-    import numpy as np
-
     directions = (centroids / np.linalg.norm(centroids, axis=1, keepdims=True)).astype(np.float32)
     likeness = found.embeddings @ directions.T
     return np.asarray(likeness / np.linalg.norm(found.embeddings, axis=1, keepdims=True), np.float64)
 
 
-def _centroids(clustering: Any, found: LocalSpeakers, number: int | None) -> "NDArray[np.float64]":
+def _centroids(clustering: Any, found: LocalSpeakers, number: int | None) -> NDArray[np.float64]:
     """What pyannote takes for the centre of each person's embeddings in every so many windows."""
-    import numpy as np
     from pyannote.audio.pipelines.utils.diarization import set_num_speakers
     from pyannote.core import SlidingWindow, SlidingWindowFeature
 

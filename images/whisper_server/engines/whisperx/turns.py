@@ -8,15 +8,12 @@ each window, 700 MB for an hour with eight people; here frames come in blocks.
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from whisper_server.engines.whisperx.local_speakers import LocalSpeakers
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-# numpy is imported where it is used: see diarization.py.
 
 NOBODY = -1
 
@@ -45,14 +42,12 @@ class SpeakerTurns:
         return [turn for turn in self._turns[first:after] if turn.end > start]
 
 
-def turns(found: LocalSpeakers, people: "NDArray[np.int16]", shortest_pause: float) -> list[Turn]:
+def turns(found: LocalSpeakers, people: NDArray[np.int16], shortest_pause: float) -> list[Turn]:
     """The turns of all people in the order of their starts; those of different people may overlap.
 
     `people` (windows, speakers) says who each local speaker is, or NOBODY. Of one person, turns with less than
     `shortest_pause` seconds between them are one. SPEAKER_00 is who speaks first, SPEAKER_01 who speaks next.
     """
-    import numpy as np
-
     number = int(people.max()) + 1
     if number == 0:
         return []
@@ -64,10 +59,8 @@ def turns(found: LocalSpeakers, people: "NDArray[np.int16]", shortest_pause: flo
     )
 
 
-def _runs(found: LocalSpeakers, speaks: "NDArray[np.bool_]") -> Iterable[tuple[float, float]]:
+def _runs(found: LocalSpeakers, speaks: NDArray[np.bool_]) -> Iterable[tuple[float, float]]:
     """From the middle of each first frame in which somebody speaks to that of the next one in which they do not."""
-    import numpy as np
-
     edges = np.flatnonzero(np.diff(speaks, prepend=False, append=False)).clip(max=len(speaks) - 1)
     moments = edges * found.windows.frame_step + found.windows.frame_seconds / 2
     return [(start, end) for start, end in moments.reshape(-1, 2).tolist() if start < end]
@@ -82,10 +75,8 @@ def _joined(runs: Iterable[tuple[float, float]], shortest_pause: float) -> list[
     return joined
 
 
-def _blocks(found: LocalSpeakers, people: "NDArray[np.int16]", number: int) -> Iterator["NDArray[np.bool_]"]:
+def _blocks(found: LocalSpeakers, people: NDArray[np.int16], number: int) -> Iterator[NDArray[np.bool_]]:
     """Who speaks (frames, people) in one block of the recording's frames after the other."""
-    import numpy as np
-
     windows, frames = found.windows, found.active.shape[1]
     starts = np.rint(np.arange(len(people)) * windows.step / windows.frame_step).astype(np.int64)
     end = round(((len(people) - 1) * windows.step + windows.seconds) / windows.frame_step) + 1
@@ -106,10 +97,8 @@ def _blocks(found: LocalSpeakers, people: "NDArray[np.int16]", number: int) -> I
         yield _surest(sure[inside], count)
 
 
-def _surest(sure: "NDArray[np.float32]", count: "NDArray[np.float32]") -> "NDArray[np.bool_]":
+def _surest(sure: NDArray[np.float32], count: NDArray[np.float32]) -> NDArray[np.bool_]:
     """For each frame the `count` people with the highest values of `sure` (frames, people)."""
-    import numpy as np
-
     order = np.argsort(-sure, axis=1, kind="stable")
     is_chosen = np.zeros(sure.shape, np.bool_)
     np.put_along_axis(is_chosen, order, np.arange(sure.shape[1]) < count[:, None], axis=1)

@@ -11,9 +11,9 @@ import pytest
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from tests.unit.whisper_api.conftest import eventually
-from tests.unit.whisper_api.scripted_engine import ScriptedEngine
-from tests.unit.whisper_api.sound import AUDIO, FILE, silence
+from tests.unit.whisper_server.conftest import eventually
+from tests.unit.whisper_server.scripted_engine import ScriptedEngine
+from tests.unit.whisper_server.sound import AUDIO, FILE, silence
 from whisper_server.http import streaming
 from whisper_server.process.log_entry import Entry
 from whisper_server.speech.engine import Reached

@@ -7,10 +7,10 @@ from typing import Any, get_args
 import httpx
 import pytest
 
-from tests.unit.whisper_api.conftest import eventually, serving
-from tests.unit.whisper_api.scripted_engine import ScriptedEngine
-from tests.unit.whisper_api.sound import FILE
-from tests.unit.whisper_api.test_jobs import audio_files, finished, job, submit
+from tests.unit.whisper_server.conftest import eventually, serving
+from tests.unit.whisper_server.scripted_engine import ScriptedEngine
+from tests.unit.whisper_server.sound import FILE
+from tests.unit.whisper_server.test_jobs import audio_files, finished, job, submit
 from whisper_server.process.settings import Settings
 from whisper_server.speech import decoding
 from whisper_server.speech.engine import Stage

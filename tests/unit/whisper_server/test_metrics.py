@@ -1,9 +1,9 @@
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.unit.whisper_api.conftest import eventually
-from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
-from tests.unit.whisper_api.sound import FILE
+from tests.unit.whisper_server.conftest import eventually
+from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
+from tests.unit.whisper_server.sound import FILE
 
 URL = "/v1/audio/transcriptions"
 

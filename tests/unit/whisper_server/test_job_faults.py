@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
+from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
 from whisper_server.http.errors import ApiError
 from whisper_server.process.metrics import Metrics
 from whisper_server.process.settings import Settings

@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.unit.whisper_api.conftest import eventually, serving
-from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
-from tests.unit.whisper_api.sound import FILE
-from tests.unit.whisper_api.test_jobs import add, finished, job, order, submit, taken
+from tests.unit.whisper_server.conftest import eventually, serving
+from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
+from tests.unit.whisper_server.sound import FILE
+from tests.unit.whisper_server.test_jobs import add, finished, job, order, submit, taken
 from whisper_server.http.errors import ApiError
 from whisper_server.process.settings import Settings
 from whisper_server.speech.errors import NoSpace

@@ -5,8 +5,8 @@ import openai
 import pytest
 from openai.types.audio import Transcription, TranscriptionVerbose
 
-from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
-from tests.unit.whisper_api.sound import AUDIO
+from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
+from tests.unit.whisper_server.sound import AUDIO
 from whisper_server.speech.options import Options, VoiceActivity
 
 URL = "/v1/audio/transcriptions"

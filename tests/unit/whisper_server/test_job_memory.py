@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.whisper_api.conftest import eventually
-from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
-from tests.unit.whisper_api.sound import FILE
-from tests.unit.whisper_api.test_job_limits import later, opened, store
-from tests.unit.whisper_api.test_jobs import add, job, submit, taken
+from tests.unit.whisper_server.conftest import eventually
+from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
+from tests.unit.whisper_server.sound import FILE
+from tests.unit.whisper_server.test_job_limits import later, opened, store
+from tests.unit.whisper_server.test_jobs import add, job, submit, taken
 from whisper_server.http.errors import Error
 from whisper_server.process import cgroup
 from whisper_server.process.settings import Settings

@@ -6,9 +6,9 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
-from tests.unit.whisper_api.conftest import eventually
-from tests.unit.whisper_api.scripted_engine import ScriptedEngine
-from tests.unit.whisper_api.sound import FILE
+from tests.unit.whisper_server.conftest import eventually
+from tests.unit.whisper_server.scripted_engine import ScriptedEngine
+from tests.unit.whisper_server.sound import FILE
 from whisper_server.http import streaming
 from whisper_server.speech.transcript import Transcript
 

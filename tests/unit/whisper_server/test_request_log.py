@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.whisper_api.conftest import eventually
-from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
-from tests.unit.whisper_api.sound import AUDIO
+from tests.unit.whisper_server.conftest import eventually
+from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
+from tests.unit.whisper_server.sound import AUDIO
 
 URL = "/v1/audio/transcriptions"
 FILE = {"file": ("secret-name.mp3", AUDIO)}

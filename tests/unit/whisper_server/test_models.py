@@ -4,7 +4,7 @@ import httpx
 import openai
 import pytest
 
-from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
+from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
 from whisper_server.speech.errors import ModelUnavailable
 
 

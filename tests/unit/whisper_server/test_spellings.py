@@ -10,9 +10,9 @@ import httpx
 import pytest
 from faster_whisper.tokenizer import _LANGUAGE_CODES
 
-from tests.unit.whisper_api.conftest import eventually, serving
-from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
-from tests.unit.whisper_api.sound import AUDIO, FILE
+from tests.unit.whisper_server.conftest import eventually, serving
+from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
+from tests.unit.whisper_server.sound import AUDIO, FILE
 from whisper_server.http import speaker_transcriptions, transcriptions, translations
 from whisper_server.http.app import create_app
 from whisper_server.process.settings import Settings

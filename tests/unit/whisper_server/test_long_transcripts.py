@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.unit.whisper_api.conftest import eventually
-from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine, segment
-from tests.unit.whisper_api.sound import FILE
+from tests.unit.whisper_server.conftest import eventually
+from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine, segment
+from tests.unit.whisper_server.sound import FILE
 from whisper_server.http import formats
 from whisper_server.http.formats import Format
 from whisper_server.process.settings import Settings

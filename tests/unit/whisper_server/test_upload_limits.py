@@ -13,9 +13,9 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from tests.unit.whisper_api.conftest import eventually
-from tests.unit.whisper_api.scripted_engine import ScriptedEngine
-from tests.unit.whisper_api.sound import AUDIO, FILE
+from tests.unit.whisper_server.conftest import eventually
+from tests.unit.whisper_server.scripted_engine import ScriptedEngine
+from tests.unit.whisper_server.sound import AUDIO, FILE
 from whisper_server.http import upload_limits
 from whisper_server.process.settings import Settings
 from whisper_server.speech.engine import Download

@@ -3,8 +3,8 @@ import json
 import httpx
 import pytest
 
-from tests.unit.whisper_api.conftest import eventually
-from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
+from tests.unit.whisper_server.conftest import eventually
+from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
 from whisper_server.speech.errors import DiarizationUnavailable, ModelNotFound, ModelUnavailable, SpeechError
 from whisper_server.work import preload
 from whisper_server.work.preload import Preload

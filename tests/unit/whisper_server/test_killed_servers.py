@@ -12,8 +12,8 @@ from typing import get_args
 import httpx
 import pytest
 
-from tests.unit.whisper_api.conftest import eventually
-from tests.unit.whisper_api.test_jobs import finished, job, submit
+from tests.unit.whisper_server.conftest import eventually
+from tests.unit.whisper_server.test_jobs import finished, job, submit
 from whisper_server.speech.engine import Stage
 
 ROOT = Path(__file__).parents[3]
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 @contextmanager
 def killed_at_last(folder: Path, *lingers_in: Stage) -> Iterator[httpx.Client]:
     """A client of a server process, which is killed when the context is left."""
-    command = [sys.executable, "-m", "tests.unit.whisper_api.killable_server", str(folder), *lingers_in]
+    command = [sys.executable, "-m", "tests.unit.whisper_server.killable_server", str(folder), *lingers_in]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'images'}"}
     log = folder / f"log-{'-'.join(lingers_in)}"
     with log.open("wb") as output:

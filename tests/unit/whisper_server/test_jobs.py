@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.whisper_api.conftest import eventually, serving
-from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
-from tests.unit.whisper_api.sound import FILE
+from tests.unit.whisper_server.conftest import eventually, serving
+from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
+from tests.unit.whisper_server.sound import FILE
 from whisper_server.http.errors import Error
 from whisper_server.process.settings import Settings
 from whisper_server.speech.errors import UndecodableAudio

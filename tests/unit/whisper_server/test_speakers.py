@@ -8,15 +8,16 @@ import openai
 import pytest
 from openai.types.audio import TranscriptionDiarized
 
-from tests.unit.whisper_api.conftest import eventually, serving
-from tests.unit.whisper_api.scripted_engine import MODEL, ScriptedEngine
-from tests.unit.whisper_api.sound import AUDIO
+from tests.unit.whisper_server.conftest import eventually, serving
+from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
+from tests.unit.whisper_server.sound import AUDIO
 from whisper_server.http import speaker_transcriptions, translations
 from whisper_server.http.app import create_app
+from whisper_server.process import startup
 from whisper_server.process.settings import Settings
 from whisper_server.speech.errors import DiarizationUnavailable
 from whisper_server.speech.options import Speakers
-from whisper_server.work import preload
+from whisper_server.work.preload import Preload
 
 NO_TOKEN = "Telling speakers apart needs a Hugging Face token, and the server has none."
 
@@ -47,8 +48,8 @@ def engine() -> ScriptedEngine:
 @pytest.fixture
 def http(engine: ScriptedEngine, settings: Settings, diarization: ScriptedDiarization) -> Iterator[httpx.Client]:
     routers = (speaker_transcriptions.router, translations.router)
-    preloading = preload.begin(engine, settings, diarization)
-    app = create_app(engine, settings, title="test", audio=routers, preloading=preloading)
+    startup.prepare(settings)
+    app = create_app(engine, settings, title="test", audio=routers, preload=Preload(engine, diarization))
     with serving(engine, settings, app) as client:
         yield client
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import uvicorn
 
-from tests.unit.whisper_api.scripted_engine import ScriptedEngine
+from tests.unit.whisper_server.scripted_engine import ScriptedEngine
 from whisper_server.http.app import create_app
+from whisper_server.process import startup
 from whisper_server.process.settings import Settings
 from whisper_server.speech import decoding
 from whisper_server.speech.recording import Recording
@@ -26,7 +27,9 @@ def main(folder: str, *lingers_in: Any) -> None:
         return decode(*arguments)
 
     decoding.decode = slowly  # type: ignore[assignment]  # of any arguments
-    app = create_app(engine, Settings(data_folder=Path(folder)), title="test")
+    settings = Settings(data_folder=Path(folder))
+    startup.prepare(settings)
+    app = create_app(engine, settings, title="test")
     server = uvicorn.Server(uvicorn.Config(app, port=0))
     server.run()
 

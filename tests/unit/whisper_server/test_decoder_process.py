@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.whisper_api.conftest import eventually
+from tests.unit.whisper_server.conftest import eventually
 from whisper_server.speech import decoder_process, decoding
 from whisper_server.speech.decoder_process import DecoderProcesses
 from whisper_server.speech.errors import NotAudio, UndecodableAudio

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.whisper_api.scripted_engine import ScriptedEngine, segment
-from tests.unit.whisper_api.sound import AUDIO
+from tests.unit.whisper_server.scripted_engine import ScriptedEngine, segment
+from tests.unit.whisper_server.sound import AUDIO
 from whisper_server.http.formats import render
 from whisper_server.speech.times import apart, in_order
 from whisper_server.speech.transcript import Segment, Transcript, Word
