@@ -17,14 +17,15 @@ startup.prepare(settings)
 engine = WhisperXEngine(settings)
 preload = Preload(engine, engine.diarization)
 
-from whisper_server.http import speaker_transcriptions, translations
 from whisper_server.http.app import create_app
+from whisper_server.http.openai import routes as openai
+from whisper_server.http.whisperx import routes as whisperx
 
 app = create_app(
     engine,
     settings,
     title="WhisperX",
-    audio=(speaker_transcriptions.router, translations.router),
+    audio=(whisperx.router, openai.diarized_transcriptions, openai.translations),
     preload=preload,
 )
 

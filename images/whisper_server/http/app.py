@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 
-from whisper_server.http import health, jobs, metrics, models, request_log, transcriptions, translations
+from whisper_server.http import health, jobs, metrics, models, request_log
 from whisper_server.http.docs import add_docs
 from whisper_server.http.errors import add_handlers
 from whisper_server.http.lingering_close import LingeringClose
+from whisper_server.http.openai import routes as openai
 from whisper_server.http.plain_http import PlainHttp
 from whisper_server.http.upload_limits import PLACES, UploadPlaces
 from whisper_server.process.metrics import Metrics
@@ -22,7 +23,7 @@ from whisper_server.work.job_store import JobStore
 from whisper_server.work.job_worker import JobWorker
 from whisper_server.work.preload import Preload
 
-_OPENAI = (transcriptions.router, translations.router)
+_OPENAI = (openai.transcriptions, openai.translations)
 
 
 def create_app(

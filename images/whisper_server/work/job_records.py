@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from whisper_server.http.errors import Error
-from whisper_server.http.formats import Format, Granularity
+from whisper_server.http.formats import Format
+from whisper_server.http.json_pieces import Granularity
 from whisper_server.speech.engine import Stage
 from whisper_server.speech.options import Options
 

@@ -11,8 +11,9 @@ from openai.types.audio import TranscriptionDiarized
 from tests.unit.whisper_server.conftest import eventually, serving
 from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_server.sound import AUDIO
-from whisper_server.http import speaker_transcriptions, translations
 from whisper_server.http.app import create_app
+from whisper_server.http.openai.routes import diarized_transcriptions, translations
+from whisper_server.http.whisperx import routes as whisperx
 from whisper_server.process import startup
 from whisper_server.process.settings import Settings
 from whisper_server.speech.errors import DiarizationUnavailable
@@ -47,7 +48,7 @@ def engine() -> ScriptedEngine:
 
 @pytest.fixture
 def http(engine: ScriptedEngine, settings: Settings, diarization: ScriptedDiarization) -> Iterator[httpx.Client]:
-    routers = (speaker_transcriptions.router, translations.router)
+    routers = (whisperx.router, diarized_transcriptions, translations)
     startup.prepare(settings)
     app = create_app(engine, settings, title="test", audio=routers, preload=Preload(engine, diarization))
     with serving(engine, settings, app) as client:

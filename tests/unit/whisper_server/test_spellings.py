@@ -13,12 +13,16 @@ from faster_whisper.tokenizer import _LANGUAGE_CODES
 from tests.unit.whisper_server.conftest import eventually, serving
 from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_server.sound import AUDIO, FILE
-from whisper_server.http import speaker_transcriptions, transcriptions, translations
 from whisper_server.http.app import create_app
+from whisper_server.http.openai import routes as openai
+from whisper_server.http.whisperx import routes as whisperx
 from whisper_server.process.settings import Settings
 from whisper_server.speech.languages import language_code
 
-SERVERS = {"faster-whisper": transcriptions.router, "whisperx": speaker_transcriptions.router}
+SERVERS = {
+    "faster-whisper": (openai.transcriptions, openai.translations),
+    "whisperx": (whisperx.router, openai.diarized_transcriptions, openai.translations),
+}
 URL = "/v1/audio/transcriptions"
 MULTIPART = {"content-type": "multipart/form-data; boundary=b"}
 
@@ -38,7 +42,7 @@ def server(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def http(server: str, engine: ScriptedEngine, settings: Settings) -> Iterator[httpx.Client]:
-    app = create_app(engine, settings, title="test", audio=(SERVERS[server], translations.router))
+    app = create_app(engine, settings, title="test", audio=SERVERS[server])
     with serving(engine, settings, app) as client:
         yield client
 

@@ -1,4 +1,4 @@
-"""The forms of `/v1/audio/…`: OpenAI's names and defaults, and the extensions of the field.
+"""The forms of `/v1/audio/…`: OpenAI's names and defaults, and the usual extensions.
 
 Sources: `CreateTranscriptionRequest`, `CreateTranslationRequest` and `VadConfig` of OpenAI's API specification.
 """
@@ -11,17 +11,17 @@ from fastapi import File, Form, UploadFile
 from pydantic import BaseModel, Field, ValidationError
 
 from whisper_server.http.errors import ApiError
-from whisper_server.http.formats import Format, Granularity, ResponseFormat
-from whisper_server.speech import languages
+from whisper_server.http.form_fields import BATCH_SIZE, LANGUAGE, TRACK, DiarizationFields, known_language
+from whisper_server.http.formats import Format
+from whisper_server.http.json_pieces import Granularity
 from whisper_server.speech.engine import Engine
 from whisper_server.speech.errors import UnsupportedOption
 from whisper_server.speech.options import Options, VoiceActivity
 
+ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
+
 # A Whisper model reads at most half of its 448 tokens before it writes: more of a prompt is never seen.
 _MAX_PROMPT = 10_000
-
-LANGUAGE = "Language spoken, as ISO 639 code, BCP 47 tag or English name; detected when not given."
-TRACK = "Audio track to transcribe, counted from 1; the one a player would play when not given."
 
 
 class ServerVad(BaseModel, extra="forbid"):
@@ -151,10 +151,22 @@ class TranscriptionForm(TranslationForm):
         return VoiceActivity(vad.threshold, vad.prefix_padding_ms, vad.silence_duration_ms)
 
 
-def known_language(given: str, engine: Engine) -> str | None:
-    """The language that a client named, None for none. Raises UnsupportedOption."""
-    try:
-        return languages.language_code(given, engine.languages)
-    except ValueError as error:
-        message = f"{str(error)[:100]} Give an ISO 639-1 code such as fr, or nothing to have it detected."
-        raise UnsupportedOption("language", message) from error
+@dataclass(frozen=True, kw_only=True)
+class DiarizedTranscriptionForm(DiarizationFields, TranscriptionForm):
+    """A recording to be transcribed, as OpenAI does it; `diarized_json` tells the speakers apart."""
+
+    response_format: Annotated[
+        Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"],
+        Form(description="Format of the answer; `diarized_json` has the speakers."),
+    ] = "json"  # type: ignore[assignment]  # one more than OpenAI's other models have
+    batch_size: Annotated[
+        int, Form(ge=1, le=16, description="Windows of 30 s decoded at once: faster for long recordings, less exact.")
+    ] = BATCH_SIZE
+
+    def options(self, engine: Engine) -> Options:
+        speakers = self.speakers()
+        return replace(
+            super().options(engine),
+            speakers=speakers if self.diarize or self.response_format == "diarized_json" else None,
+            align=self.align,
+        )

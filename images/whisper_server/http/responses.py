@@ -1,4 +1,4 @@
-"""How a form with a recording is answered: at once, as a stream, or as a job."""
+"""Responds to a form with a recording: directly, as a stream, or as a job."""
 
 import asyncio
 import threading
@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from whisper_server.http import formats, jobs
 from whisper_server.http.disconnects import while_connected
 from whisper_server.http.errors import described
+from whisper_server.http.json_pieces import Granularity
 from whisper_server.http.request_log import entry_of
 from whisper_server.http.streaming import EVENT, stream
 from whisper_server.http.upload_limits import place_of
@@ -28,7 +29,7 @@ from whisper_server.work.job_records import Job, Order
 
 
 class Form(Protocol):
-    """A recording and what is to be made of it."""
+    """A parsed transcription request: the upload and its options."""
 
     @property
     def file(self) -> UploadFile: ...
@@ -40,15 +41,15 @@ class Form(Protocol):
     def format(self) -> formats.Format: ...
 
     @property
-    def timestamp_granularities(self) -> list[formats.Granularity]: ...
+    def timestamp_granularities(self) -> list[Granularity]: ...
 
     def options(self, engine: Engine) -> Options: ...
 
 
-def described_answers(
+def openapi_responses(
     description: str, model: Any, *content_types: str, stream: bool
 ) -> dict[int | str, dict[str, Any]]:
-    """`responses=` of a route that calls `answer`: its JSON as a model, its other content types, jobs and errors."""
+    """`responses=` of a route that calls `respond`: its JSON as a model, other content types, jobs and errors."""
     content: dict[str, Any] = {kind: {"schema": {"type": "string"}} for kind in content_types}
     if stream:
         content["text/event-stream"] = {"schema": EVENT}
@@ -66,7 +67,7 @@ def described_answers(
             },
         },
         202: {
-            "description": "With `Prefer: respond-async`: the job that was made, at the address in `Location`.",
+            "description": "With `Prefer: respond-async`: the created job; its URL is in `Location`.",
             "model": Job,
             "headers": {"Location": {"description": "Address of the job.", "schema": {"type": "string"}}},
         },
@@ -74,17 +75,19 @@ def described_answers(
     }
 
 
-async def answer(request: Request, form: Form, prefer_async: bool, caller: str | None) -> Response:
+async def respond(request: Request, form: Form, prefer_async: bool, caller: str | None) -> Response:
     upload = HeldUpload(form.file)
     try:
-        return await _answer(request, form, upload, prefer_async, caller)
+        return await _respond(request, form, upload, prefer_async, caller)
     except BaseException:
         # Not closed: work may still open it after the client disconnected.
         upload.discard()
         raise
 
 
-async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async: bool, caller: str | None) -> Response:
+async def _respond(
+    request: Request, form: Form, upload: HeldUpload, prefer_async: bool, caller: str | None
+) -> Response:
     engine: Engine = request.app.state.engine
     settings: Settings = request.app.state.settings
     queue: InferenceQueue = request.app.state.queue
@@ -95,7 +98,7 @@ async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async
     entry = entry_of(request)
     entry.model = options.model
 
-    def finished(transcript: Transcript) -> None:
+    def record(transcript: Transcript) -> None:
         metrics: Metrics = request.app.state.metrics
         metrics.count_work(options.model, transcript.duration, transcript.engine_seconds)
         entry.audio_seconds = transcript.duration
@@ -111,7 +114,7 @@ async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async
             return await jobs.accept(request, upload.path, order)
     place_of(request).free_soon()
     if form.stream:
-        return await stream(request, queue, work, finished)
+        return await stream(request, queue, work, record)
 
     def transcribe(cancelled: threading.Event) -> Transcript:
         def reached(*_: object) -> None:
@@ -121,16 +124,16 @@ async def _answer(request: Request, form: Form, upload: HeldUpload, prefer_async
         return work(reached)
 
     transcript = await while_connected(request, queue.run(transcribe))
-    finished(transcript)
+    record(transcript)
     response = await asyncio.to_thread(formats.response, transcript, form.format, form.timestamp_granularities)
     response.headers["openai-processing-ms"] = str(round(transcript.engine_seconds * 1000))
     return response
 
 
 def _prepare(engine: Engine, settings: Settings, form: Form, upload: HeldUpload, waits: bool) -> Options:
-    """What can be told to be wrong before a place in the queue is taken, and what would keep others from the engine.
+    """Validates the request, and does slow preparation, before it takes a place in the queue.
 
-    Decoding tells at once what is wrong with a file that does not wait.
+    A file that does not have to wait is validated by decoding it.
     """
     options = form.options(engine)
     if waits:
