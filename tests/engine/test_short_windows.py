@@ -62,11 +62,11 @@ def test_an_implausible_text_is_decoded_again_in_the_whole_window(
     assert encoded == [1100, 3000]
 
 
-def test_whole_windows(model: ShortWindowModel, samples: Features, encoded: list[int]) -> None:
-    with model.whole_windows():
+def test_full_windows(model: ShortWindowModel, samples: Features, encoded: list[int]) -> None:
+    with model.full_windows():
         list(model.transcribe(samples, language="en")[0])
     assert encoded == [3000]
-    assert model.shortens
+    assert model.trim_windows
 
 
 def test_nothing_to_hear(model: ShortWindowModel, encoded: list[int]) -> None:
@@ -82,7 +82,7 @@ def test_a_thread_s_windows_are_its_own(model: ShortWindowModel, samples: Featur
         model.encode(others)
         model.forget()
 
-    with ThreadPoolExecutor(1) as pool, model.whole_windows():
+    with ThreadPoolExecutor(1) as pool, model.full_windows():
         before = model.encode(mine)
         pool.submit(request).result()
         assert encoded[1] < encoded[0] == 3000, "the request's window is short"

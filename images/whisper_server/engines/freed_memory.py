@@ -1,8 +1,8 @@
-"""glibc keeps what was freed for the process's next wish; a container's limit counts it."""
+"""Freed heap memory, which glibc keeps for reuse, and which counts towards the container's limit."""
 
 import ctypes
 
 
 def give_back() -> None:
-    """To the system, what glibc keeps."""
+    """Returns freed heap to the kernel."""
     ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""Waiting for a library, so that somebody can be asked meanwhile whether its work is still wanted."""
+"""Waits for calls of libraries that cannot be cancelled, and checks meanwhile whether their result is still wanted."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ class _Waiting(threading.local):
 
 
 class Interruptible:
-    """Waits for work that no library can break off. Each thread that waits has its own `ask`."""
+    """Waits for calls that cannot be cancelled. Each waiting thread has its own `ask`."""
 
     def __init__(self) -> None:
         self._waiting = _Waiting()
@@ -24,7 +24,7 @@ class Interruptible:
 
     @contextmanager
     def asking(self, ask: Callable[[], None]) -> Iterator[None]:
-        """Has `ask` called twice a second while this thread waits; what it raises ends the waiting."""
+        """Calls `ask` twice a second while this thread waits; an exception that it raises ends the waiting."""
         self._waiting.ask = ask
         try:
             yield
@@ -32,7 +32,7 @@ class Interruptible:
             self._waiting.ask = None
 
     def wait_for(self, work: Callable[[], T]) -> T:
-        """What `work` returns or raises. When the waiting ends early, it goes on to its end, and nobody gets that."""
+        """What `work` returns or raises. If the waiting ends early, `work` goes on and its result is dropped."""
         if (ask := self._waiting.ask) is None:
             return work()
         future = self._executor.submit(work)
@@ -42,7 +42,7 @@ class Interruptible:
 
 
 class InterruptibleModel:
-    """CTranslate2's model, whose texts are waited for."""
+    """CTranslate2's model, whose `generate` can be interrupted."""
 
     def __init__(self, model: Any, interruptible: Interruptible) -> None:
         self._model = model

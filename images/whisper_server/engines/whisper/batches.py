@@ -1,7 +1,7 @@
-"""Several windows of a long recording at once: the decoder reads its weights once for all of them.
+"""Decodes several windows of a long recording at once: the weights are read once for all of them.
 
-faster-whisper's own batches encode 30 s for each window, take the first text whatever it is, and lose what was written
-behind the last time.
+faster-whisper's own batches encode 30 s for each window, accept the first text whatever it is, and lose the text after
+the last timestamp.
 """
 
 from collections import defaultdict, deque
@@ -24,7 +24,7 @@ from whisper_server.speech.options import Options
 _BEAM_SIZE = 5
 _TIMES_PER_SECOND = 50
 
-# What belongs to the word behind it, and to the word before it: faster-whisper's defaults.
+# Punctuation that belongs to the following word, and to the preceding word: faster-whisper's defaults.
 _PREPENDED = "\"'“¿([{-"
 _APPENDED = "\"'.。,，!！?？:：”)]}、"  # noqa: RUF001
 
@@ -34,7 +34,7 @@ _Results = list[Any]
 
 @dataclass(frozen=True)
 class _Text:
-    """What the decoder wrote for a window."""
+    """The decoder's output for a window."""
 
     tokens: list[int]
     log_probability: float
@@ -47,7 +47,7 @@ class _Text:
 
 
 def detect_language(model: ShortWindowModel, samples: NDArray[np.float32], windows: Sequence[Window], size: int) -> str:
-    """The most probable language of the first batch that `transcribe` will make, whose encoding the model keeps."""
+    """The most probable language of the first batch of `transcribe`, whose encoder output the model caches."""
     if not model.model.is_multilingual:
         return "en"
     sums: defaultdict[str, float] = defaultdict(float)
@@ -71,8 +71,8 @@ def transcribe(
 ) -> Iterator[Segment]:
     """The segments of the windows, `size` of which are decoded at once at temperature 0; `options` has a language.
 
-    A window whose text is implausible, or may be a copy of the hints, is decoded again by itself, at the temperatures
-    of `again`. While windows are decoded the next are encoded. `on_decoded` receives
+    A window whose text is implausible, or may be a copy of the hints, is decoded again on its own, at the temperatures
+    of `again`. The next windows are encoded while others are decoded. `on_decoded` receives
     the position in the stretch, in seconds, up to which it was decoded.
     """
     tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task=options.task, language=options.language)
@@ -104,7 +104,7 @@ def transcribe(
 
 
 def _features(model: ShortWindowModel, samples: NDArray[np.float32], windows: Sequence[Window]) -> Features:
-    """The windows' spectrograms, of 30 s each with zeros behind the sound."""
+    """The windows' spectrograms, padded with zeros to 30 s each."""
     spectrograms = (model.feature_extractor(window.of(samples))[:, :-1] for window in windows)
     return np.stack([pad_or_trim(spectrogram) for spectrogram in spectrograms])
 
@@ -122,7 +122,7 @@ def _decoded(
     tokenizer: Tokenizer,
     prompt: list[int],
 ) -> Iterator[tuple[Sequence[Window], StorageView, list[_Text]]]:
-    """Each batch with its encoding and its texts; one more than the model has workers is under way."""
+    """Each batch with its encoder output and its texts; one more than the model has workers is being decoded."""
     under_way: deque[tuple[Sequence[Window], StorageView, _Results]] = deque()
     for batch in batched:
         encoded = model.encode(_features(model, samples, batch))
@@ -163,7 +163,7 @@ def _texts(model: ShortWindowModel, results: _Results, tokenizer: Tokenizer) -> 
 
 
 def _pieces(tokens: Iterable[int], window: Window, first_time: int) -> Iterator[dict[str, Any]]:
-    """What was written between two times, in the form that faster-whisper gives words to."""
+    """The text between two timestamps, in the form to which faster-whisper adds words."""
 
     def piece(end: float) -> dict[str, Any]:
         start_token, end_token = (first_time + round(moment * _TIMES_PER_SECOND) for moment in (start, end))
@@ -187,7 +187,7 @@ def _pieces(tokens: Iterable[int], window: Window, first_time: int) -> Iterator[
             written, silent = [], False
         start = time
     if written or silent:
-        # faster-whisper looks for words in every window.
+        # faster-whisper expects text in every window.
         yield piece(window.seconds)
 
 
@@ -218,8 +218,8 @@ def _decoded_again(
     hints: Hints,
     temperatures: list[float],
 ) -> Iterator[Segment]:
-    """A window's segments as faster-whisper finds them."""
-    with model.whole_windows():
+    """A window's segments, from faster-whisper itself."""
+    with model.full_windows():
         segments, _ = model.transcribe(
             window.of(samples),
             language=options.language,
@@ -233,7 +233,7 @@ def _decoded_again(
     for segment in found:
         segment.seek += round(window.start * FRAMES_PER_SECOND)
         for timed in (segment, *(segment.words or ())):
-            # In the silence behind a window the decoder goes on counting.
+            # The decoder's timestamps may lie in the padding after the window.
             timed.start = min(timed.start + window.start, window.end)
             timed.end = min(timed.end + window.start, window.end)
         yield segment

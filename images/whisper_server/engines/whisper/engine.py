@@ -20,16 +20,16 @@ from whisper_server.speech.options import Options
 from whisper_server.speech.recording import Recording, Stretch
 from whisper_server.speech.transcript import Segment, TranscriptionInfo, Word
 
-# Tried one after the other while a window's text is implausible: the values of OpenAI's reference implementation.
+# Tried in this order while a window's text is implausible: the values of OpenAI's reference implementation.
 _TEMPERATURES = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
-# A recording that is longer than what a model reads at once is decoded in a batch of windows unless a client says else.
+# Longer recordings are decoded in batches of windows unless the request says otherwise.
 _ONE_WINDOW_SECONDS = 30
 
-# A model reads so many tokens of earlier text at most, half of its 448.
+# Whisper reads at most this many tokens of earlier text, half of its context of 448.
 _CONTEXT_TOKENS = 223
 
-# What OpenAI's and others' papers say of these multilingual models: they were not trained to translate.
+# Multilingual models that were not trained to translate, according to their authors.
 _TRANSCRIBING_ONLY = ("turbo", "distil")
 
 

@@ -1,8 +1,8 @@
-"""Whisper on windows as long as what is said in them, where faster-whisper always encodes and attends to 30 s.
+"""Runs Whisper on windows trimmed to the speech, where faster-whisper always uses 30 s.
 
-The encoder's work grows with the window, and so does the decoder's for every token that it writes. A model that was
-trained on 30 s hears less well what ends near the end of a window: some silence stays behind the speech, and a text
-that is implausible is decoded again in the whole window.
+The encoder's work grows with the window, and so does the decoder's for every token. A model that was trained on 30 s is
+less accurate when speech ends close to the end of the window, so some silence is kept after it, and implausible text is
+decoded again with the full window.
 """
 
 import math
@@ -28,7 +28,7 @@ Features = NDArray[np.float32]
 # faster-whisper's: CTranslate2's result, mean log probability, temperature, compression ratio.
 Decoded = tuple[Any, float, float, float]
 
-# A spectrogram of shape (batch, mels, frames) to what the decoder reads, of shape (batch, frames / 2, dimensions).
+# Maps a spectrogram (batch, mels, frames) to encoder output (batch, frames / 2, dimensions).
 Encode = Callable[[Features], StorageView]
 
 FRAMES_PER_SECOND = 100
@@ -36,12 +36,12 @@ FRAMES_PER_SECOND = 100
 # Silence behind the speech of a window, and the length of the shortest.
 _PADDING_SECONDS = 3
 _SHORTEST_SECONDS = 10
-# Windows are whole seconds: a runtime that prepares itself for each new shape meets few.
+# Windows are rounded up to whole seconds: a runtime that compiles for each input shape meets few of them.
 _STEP_FRAMES = FRAMES_PER_SECOND
 
-# Above this ratio of its length to its compressed length a text repeats itself; the value is that of OpenAI's reference
-# implementation. Below this mean logarithm of its tokens' probabilities it is a guess, and the whole window helps; with
-# the reference's value, -1, three more of 33 recordings were understood worse than in whole windows.
+# Texts with a higher compression ratio are considered repetitive, as in OpenAI's reference implementation. Those with a
+# lower mean log probability of their tokens are considered guesses, and the full window helps; with the reference's -1
+# three more of 33 recordings had a higher WER than with full windows.
 _HIGHEST_COMPRESSION_RATIO = 2.4
 _LOWEST_LOG_PROBABILITY = -0.7
 _REFERENCE_LOG_PROBABILITY = -1.0
@@ -55,40 +55,40 @@ _PERHAPS_NO_SPEECH = 0.4
 # it is above -1 in clear speech, of those that were not it is mostly below -2.
 _LOWEST_SUPPORT = -1.0
 
-# By so much less than the window's speech may the text last, by so much more may it.
+# Tolerated difference between the end of the text and the end of the speech: seconds too early, seconds too late.
 _MISSING_SECONDS = 2.0
 _EXCESS_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class _Window:
-    """What was encoded last: the whole windows, the part of them that was encoded, and the outcome."""
+    """The most recent input of the encoder: the full windows, the part of them that was encoded, and the output."""
 
-    whole: Features
+    full: Features
     part: Features
     output: StorageView
 
     @property
     def speech_seconds(self) -> float:
-        return _frames(self.whole) / FRAMES_PER_SECOND
+        return _frames(self.full) / FRAMES_PER_SECOND
 
 
 class _Memory(threading.local):
-    """What a thread's own work needs. A job waits in the middle of it while a request uses the same model."""
+    """State per thread: a job pauses in the middle of its work while a request uses the same model."""
 
     window: _Window | None = None
-    whole = False
+    full = False
 
 
 class ShortWindowModel(WhisperModel):
-    """faster-whisper's model with short windows; `encoder` is another runtime's in place of CTranslate2's.
+    """faster-whisper's model with short windows; `encoder` replaces CTranslate2's by another runtime's.
 
-    Several threads may use it by turns.
+    Threads may use it in turn.
     """
 
-    shortens = True
+    trim_windows = True
     encoder: Encode | None = None
-    # Windows that are decoded side by side.
+    # Windows that are decoded in parallel.
     workers = 1
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -98,52 +98,52 @@ class ShortWindowModel(WhisperModel):
         self.model = InterruptibleModel(self.model, self.interruptible)
 
     @contextmanager
-    def whole_windows(self) -> Iterator[None]:
-        """Windows of 30 s until the context is left."""
-        self._memory.whole = True
+    def full_windows(self) -> Iterator[None]:
+        """Uses windows of 30 s until the context is left."""
+        self._memory.full = True
         try:
             yield
         finally:
-            self._memory.whole = False
+            self._memory.full = False
 
     def encode(self, features: Features) -> StorageView:
-        """What the decoder reads of a spectrogram; the same again for what was encoded last."""
-        whole = features if features.ndim == 3 else features[np.newaxis]
-        part = self._shortened(whole)
+        """The encoder output of a spectrogram; cached for the most recent input."""
+        full = features if features.ndim == 3 else features[np.newaxis]
+        part = self._trimmed(full)
         window = self._memory.window
         if window is None or not np.array_equal(part, window.part):
-            window = self._memory.window = _Window(whole, part, self._encoded(part))
+            window = self._memory.window = _Window(full, part, self._encoded(part))
         return window.output
 
     def forget(self) -> None:
-        """Let go of what was encoded last."""
+        """Frees the memory of the most recent input."""
         self._memory.window = None
 
     def detect_language(  # type: ignore[override]  # with fewer names for the same options
         self, audio: Features | None = None, features: Features | None = None, **options: Any
     ) -> tuple[str, float, list[tuple[str, float]]]:
-        """As in faster-whisper, whose spectrogram has one frame more here than where the first window is encoded."""
+        """As in faster-whisper, without the extra last frame: the input is that of the first window, and cached."""
         if features is not None:
             features = features[..., :-1]
         return super().detect_language(audio, features, **options)
 
     def fitted_hints(self, prompt: str | None, hotwords: str | None) -> Hints:
-        """A client's prompt and hot words, as much of them as the decoder may read."""
+        """A client's prompt and hotwords, as far as the decoder's context allows."""
         return hints.fitted(hints.tokenizer_of(self), prompt, hotwords)
 
     def get_prompt(  # type: ignore[override]  # with fewer names for the same options
         self, tokenizer: Tokenizer, previous_tokens: Sequence[int], *, hotwords: str | None = None, **_: Any
     ) -> list[int]:
-        """What the decoder reads: hot words, and as much of the end of earlier text as leaves room for what it writes.
+        """The decoder's prompt: hotwords, and as much of the end of earlier text as leaves room for the output.
 
-        faster-whisper's leaves room for hot words, or for earlier text, but not for both.
+        faster-whisper's leaves room for hotwords or for earlier text, but not for both.
         """
         words = hints.encoded(tokenizer, hotwords)
         read = [*words, *hints.last(previous_tokens, hints.room(tokenizer) - len(words))]
         return [*([tokenizer.sot_prev, *read] if read else []), *tokenizer.sot_sequence]
 
     def may_be_copied(self, tokens: list[int], prompt: list[int], tokenizer: Tokenizer) -> bool:
-        """Whether a text may be a copy of what the decoder read, or says nothing."""
+        """Whether a text may be a copy of the prompt."""
         text = tokenizer.decode(tokens)
         has_hints = len(prompt) > len(tokenizer.sot_sequence)
         return has_hints and bool(text.strip()) and hints.are_copied(text, tokenizer.decode(prompt))
@@ -153,8 +153,8 @@ class ShortWindowModel(WhisperModel):
     ) -> Decoded:
         """A window's text, its mean log probability, temperature and compression ratio.
 
-        The probability that nobody speaks, and that of the text, are measured without hints where there is doubt: hints
-        lower the one and raise the other, and in laughter or noise the decoder writes what it has just read.
+        In doubt, the no-speech probability and that of the text are measured without hints: hints lower the former and
+        raise the latter, and in laughter or noise the decoder copies them.
         """
         decoded = self._decoded(encoder_output, prompt, tokenizer, options)
         if len(prompt) == len(tokenizer.sot_sequence):
@@ -170,7 +170,7 @@ class ShortWindowModel(WhisperModel):
         if not _reliability(decoded)[0] or (is_copied and not self._is_supported(encoder_output, decoded, tokenizer)):
             # With long hints the decoder may repeat itself or them, or guess, at every temperature.
             without = self._decoded(encoder_output, list(tokenizer.sot_sequence), tokenizer, options)
-            # A text that was heard differs from its hints by a letter or two.
+            # A text that was really said differs from its hints by a letter or two.
             is_verbatim = hints.letters(tokenizer.decode(tokens)) in hints.letters(tokenizer.decode(prompt))
             decoded = without if is_verbatim else max(decoded, without, key=_reliability)
         if silence > _PERHAPS_NO_SPEECH and not self._is_supported(encoder_output, decoded, tokenizer):
@@ -185,7 +185,7 @@ class ShortWindowModel(WhisperModel):
         return float(result.no_speech_prob)
 
     def _is_supported(self, encoder_output: StorageView, decoded: Decoded, tokenizer: Tokenizer) -> bool:
-        """Whether a text is probable for a decoder that has read no hints."""
+        """Whether a text is probable for a decoder without hints."""
         said = [token for token in decoded[0].sequences_ids[0] if token < tokenizer.eot]
         if not hints.letters(tokenizer.decode(said)):
             return False
@@ -197,9 +197,9 @@ class ShortWindowModel(WhisperModel):
     def _decoded(
         self, encoder_output: StorageView, prompt: list[int], tokenizer: Tokenizer, options: TranscriptionOptions
     ) -> Decoded:
-        """A window's text, decoded again in the whole window where it is implausible."""
+        """A window's text, decoded again with the full window if it is implausible."""
         window = self._memory.window
-        if window is None or window.output is not encoder_output or window.part is window.whole:
+        if window is None or window.output is not encoder_output or window.part is window.full:
             return super().generate_with_fallback(encoder_output, prompt, tokenizer, options)
         first = replace(options, temperatures=options.temperatures[:1])
         decoded = super().generate_with_fallback(encoder_output, prompt, tokenizer, first)
@@ -207,14 +207,14 @@ class ShortWindowModel(WhisperModel):
         tokens = result.sequences_ids[0]
         if plausible(tokens, log_probability, compression_ratio, window.speech_seconds, tokenizer.timestamp_begin):
             return decoded
-        return super().generate_with_fallback(self._encoded(window.whole), prompt, tokenizer, options)
+        return super().generate_with_fallback(self._encoded(window.full), prompt, tokenizer, options)
 
-    def _shortened(self, whole: Features) -> Features:
-        if not self.shortens or self._memory.whole:
-            return whole
-        needed = max(_frames(whole) + _PADDING_SECONDS * FRAMES_PER_SECOND, _SHORTEST_SECONDS * FRAMES_PER_SECOND)
+    def _trimmed(self, full: Features) -> Features:
+        if not self.trim_windows or self._memory.full:
+            return full
+        needed = max(_frames(full) + _PADDING_SECONDS * FRAMES_PER_SECOND, _SHORTEST_SECONDS * FRAMES_PER_SECOND)
         needed = -(-needed // _STEP_FRAMES) * _STEP_FRAMES
-        return whole if needed >= whole.shape[-1] else np.ascontiguousarray(whole[..., :needed])
+        return full if needed >= full.shape[-1] else np.ascontiguousarray(full[..., :needed])
 
     def _encoded(self, features: Features) -> StorageView:
         encode = self.encoder or super().encode
@@ -242,18 +242,18 @@ def _reliability(decoded: Decoded) -> tuple[bool, float]:
 def plausible(
     tokens: list[int], log_probability: float, compression_ratio: float, speech_seconds: float, first_time: int
 ) -> bool:
-    """Whether a text can be what is said in `speech_seconds` of speech; `first_time` is the token of 0 seconds."""
+    """Whether a text may be that of `speech_seconds` of speech; `first_time` is the token of timestamp 0."""
     if compression_ratio > _HIGHEST_COMPRESSION_RATIO or log_probability < _LOWEST_LOG_PROBABILITY:
         return False
     times = [token for token in tokens if token >= first_time]
     if not times or tokens[-1] < first_time:
-        # Without an end of its own the text lasts as long as the window, or the library looks at the rest again.
+        # Without a final timestamp the text spans the window, or the library processes the remainder again.
         return True
     end = (times[-1] - first_time) / 50
     return speech_seconds - _MISSING_SECONDS <= end <= speech_seconds + _EXCESS_SECONDS
 
 
 def _frames(features: Features) -> int:
-    """Frames until the zeros that faster-whisper fills a window with; a frame of sound has none."""
+    """Number of frames before faster-whisper's zero padding; real audio never yields an all-zero frame."""
     filled = np.flatnonzero(features.any(axis=(0, 1)))
     return int(filled[-1]) + 1 if len(filled) else 0

@@ -105,7 +105,7 @@ class WhisperModels:
             raise ModelUnavailable(
                 f"The model {name} cannot be loaded; the server's log says why. Its files may have to be fetched again."
             ) from error
-        model.shortens = self._settings.short_windows
+        model.trim_windows = self._settings.short_windows
         return model
 
     def _model_with(self, folder: Path, threads: int, cores: int) -> ShortWindowModel:

@@ -18,13 +18,13 @@ def needed_bytes(settings: Settings, stored: int) -> int:
 
 
 def give_memory_back() -> None:
-    """Gives the system what torch has freed: glibc keeps it for the next wish, and a container's limit counts it."""
+    """Returns memory that torch has freed to the kernel."""
     gc.collect()
     freed_memory.give_back()
 
 
 def set_threads(count: int) -> None:
-    """torch's threads from now on; they share what is pieces of microseconds, and to wake one takes longer than those.
+    """Sets torch's number of threads in this thread; waking one takes longer than its share of a small tensor.
 
     In a virtual machine with two processors, diarization of 30 s took 2.4 s with one thread and 10.3 s with two.
     """
@@ -34,7 +34,7 @@ def set_threads(count: int) -> None:
 
 
 def device(settings: Settings) -> str:
-    """torch's name of the device that is set."""
+    """torch's name of the configured device."""
     import torch
 
     if settings.inference_device == "auto":
