@@ -1,4 +1,4 @@
-from whisper_server.engines.whisper.speech import Window
+from whisper_server.engines.whisper.voice_activity import Window
 
 from whisper_server.engines.whisper import batches
 
