@@ -153,6 +153,8 @@ class Residency:
 
     def _make_room(self, name: str, needed: int) -> None:
         """Drops models that are not in use, least recently used first, until another one fits."""
+        if needed <= 0:
+            return
         budget = self._memory_bytes() - _RESERVED_BYTES
         if needed > budget:
             raise ModelTooLarge(
@@ -164,7 +166,7 @@ class Residency:
                 return
             self._drop(other)
             _logger.info("unloaded %s to make room for %s", other, name)
-        if needed > 0 and self._free_bytes() < needed:
+        if self._free_bytes() < needed:
             raise ModelUnavailable(f"There is no memory for the model {name} while other models are in use.")
 
     def _free_bytes(self) -> int:

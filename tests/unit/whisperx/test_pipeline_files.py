@@ -28,7 +28,7 @@ CONFIG = "pipeline:\n  name: pyannote.audio.pipelines.SpeakerDiarization\n  para
 # In a process of its own: huggingface_hub reads its environment when it is first imported.
 CHECK = """
 import json, sys
-from whisper_server.speech.engine import DiarizationUnavailable
+from whisper_server.speech.errors import DiarizationUnavailable
 from whisper_server.engines.whisperx.pipeline_files import PipelineFiles
 try:
     print(json.dumps([sorted(path.name for path in PipelineFiles(sys.argv[1]).folder().iterdir()), None]))
