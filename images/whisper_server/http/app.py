@@ -1,4 +1,4 @@
-"""The application: routes, middleware and what lives as long as the server."""
+"""The application: routes, middleware, and the state that lives as long as the server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -54,8 +54,8 @@ def create_app(
     app.state.engine = engine
     app.state.queue = InferenceQueue(settings.queue_length)
     app.state.uploads = UploadPlaces()
-    # Checks made before queueing may take minutes, for they fetch models. There is a thread for each upload that is let
-    # in, so that none waits for what another one needs.
+    # Checks made before queueing may take minutes, because they download models. There is a thread for each accepted
+    # upload, so that none waits for the download of another.
     app.state.preparing = ThreadPoolExecutor(PLACES, "prepare")
     app.state.pulls = models.Pulls(engine)
     app.state.preload = preload or Preload(engine)

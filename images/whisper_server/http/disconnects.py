@@ -1,4 +1,4 @@
-"""Work that is only worth doing while the client is still there."""
+"""Work that is cancelled when the client disconnects."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns; cancels it and raises ClientDisconnect when the client goes away first.
+    """What `work` returns; cancels it and raises ClientDisconnect when the client disconnects first.
 
     The request's body must have been read: from then on the only message left to receive is `http.disconnect`.
     """

@@ -1,4 +1,4 @@
-"""GET /docs: Swagger UI whose files the container serves itself, at addresses that hold behind any proxy."""
+"""GET /docs: Swagger UI, served without a CDN, at URLs that work behind any proxy."""
 
 import base64
 import hashlib
@@ -13,13 +13,13 @@ from starlette.staticfiles import StaticFiles
 
 from whisper_server.speech.engine import Engine
 
-# The proxy checks them, not this server; the schema tells clients which ones it takes.
+# The proxy checks credentials; the schema documents which ones it accepts.
 _SECURITY_SCHEMES = {
     "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key."},
     "basic": {"type": "http", "scheme": "basic", "description": "A user's name and password."},
 }
 
-# Any number is a valid threshold up to 1; a pattern need not tell more than what to write.
+# Any number up to 1 is a valid threshold; the pattern is for documentation and need not cover all of them.
 _CHUNKING_STRATEGY = r'^(auto|\{"type": ?"server_vad"(, ?"threshold": ?0\.\d)?(, ?"silence_duration_ms": ?\d{1,4})?\})$'
 
 
@@ -28,7 +28,7 @@ def add_docs(app: FastAPI, engine: Engine) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def swagger_ui(request: Request) -> HTMLResponse:
-        # Relative addresses start at the page's own, which some clients write with a slash.
+        # Relative URLs are resolved against the page's own, which some clients request with a trailing slash.
         up = "../" if request.scope.get("raw_path", b"").endswith(b"/") else ""
         page = get_swagger_ui_html(
             openapi_url=f"{up}openapi.json",
@@ -36,7 +36,7 @@ def add_docs(app: FastAPI, engine: Engine) -> None:
             swagger_js_url=f"{up}docs/assets/swagger-ui-bundle.js",
             swagger_css_url=f"{up}docs/assets/swagger-ui.css",
             swagger_favicon_url=f"{up}docs/assets/favicon-32x32.png",
-            # Swagger UI would have its badge made by a server of its makers.
+            # Without this, Swagger UI loads a badge from its authors' server.
             swagger_ui_parameters={"validatorUrl": None, "tryItOutEnabled": True},
         )
         page.headers["Content-Security-Policy"] = _policy(bytes(page.body).decode())
@@ -63,12 +63,12 @@ def add_docs(app: FastAPI, engine: Engine) -> None:
 
 
 def _policy(page: str) -> str:
-    """The Content-Security-Policy of a page of Swagger UI: what this server has, and the page's own inline script."""
+    """The Content-Security-Policy of the Swagger UI page: this server's files, and the page's own inline script."""
     (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'self' 'sha256-{digest}'; style-src 'self'; connect-src 'self'; "
-        # Swagger UI's style sheet has its pictures in data: addresses.
+        # Swagger UI's style sheet embeds images as data: URLs.
         "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
@@ -79,15 +79,15 @@ def _operations(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _complete(form: dict[str, Any], engine: Engine) -> None:
-    """Says of a form what Python's types do not, so that what Swagger UI offers is what the server takes."""
+    """Adds to a form's schema what Python's types do not express, so that Swagger UI offers what the server accepts."""
     fields = form["properties"]
-    # Spellings for clients only, which FastAPI cannot hide in forms, have no description.
+    # FastAPI cannot hide form fields: alternative spellings are recognized by their missing description.
     for name in [name for name, field in fields.items() if "description" not in field]:
         del fields[name]
-    # OpenAPI 3.0's word for a file: Swagger UI knows no other.
+    # OpenAPI 3.0's type of a file, the only one that Swagger UI supports.
     fields["file"]["format"] = "binary"
     fields["model"]["examples"] = ["whisper-1"]
-    # A form has no null: what is empty was not given. Told so, Swagger UI leaves the field empty, where it made up a 1.
+    # A form has no null: an empty field counts as absent. Otherwise Swagger UI would fill in a 1.
     for field in fields.values():
         if {"type": "null"} in field.get("anyOf", ()):
             field["anyOf"].remove({"type": "null"})

@@ -1,4 +1,4 @@
-"""The only place where an error becomes an HTTP answer: always OpenAI's error object with its four keys.
+"""The only place where an error becomes an HTTP response: always OpenAI's error object with its four keys.
 
 Source: the `Error` and `ErrorResponse` schemas of OpenAI's API specification.
 """
@@ -20,7 +20,7 @@ from whisper_server.work.inference_queue import QueueFull
 
 ErrorType = Literal["invalid_request_error", "rate_limit_error", "server_error"]
 
-# nginx's number for a client that went away; it is logged, nobody receives it.
+# nginx's status for a client that disconnected; it is only logged.
 CLIENT_CLOSED_REQUEST = 499
 
 
@@ -36,7 +36,7 @@ class ErrorResponse(BaseModel):
 
 
 class ApiError(HTTPException):
-    """An error with its status; an HTTPException because FastAPI lets no other pass while it reads a body."""
+    """An error with its status; an HTTPException, because FastAPI replaces others that are raised while it reads a body."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class ApiError(HTTPException):
 
 
 def error_object(error: HTTPException) -> Error:
-    """What OpenAI's error object holds, for any HTTPException."""
+    """OpenAI's error object of any HTTPException."""
     kind: ErrorType = "invalid_request_error"
     if error.status_code == 429:
         kind = "rate_limit_error"
@@ -71,13 +71,13 @@ def error_object(error: HTTPException) -> Error:
 
 
 def error_response(error: HTTPException) -> JSONResponse:
-    """OpenAI's error object as an answer."""
+    """OpenAI's error object as a response."""
     content = ErrorResponse(error=error_object(error))
     return JSONResponse(content.model_dump(), error.status_code, headers=error.headers)
 
 
 def internal_error(request_id: str) -> ApiError:
-    """The error that tells of one nobody foresaw; the traceback is in the log under the same id."""
+    """The error for an unexpected exception, whose traceback is in the log under the same request id."""
     message = f"The server failed on this request. Its log has the details under request id {request_id}."
     return ApiError(500, message, code="internal_error")
 
@@ -98,7 +98,7 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     described: dict[int | str, dict[str, Any]] = {
         status: {"model": ErrorResponse, "description": _DESCRIPTIONS[status]} for status in statuses
     }
-    # "default" also keeps FastAPI from describing its own 422, which never leaves this server.
+    # "default" also keeps FastAPI from documenting its own 422, which this server never sends.
     described["default"] = {"model": ErrorResponse, "description": "Any other error."}
     return described
 
@@ -116,7 +116,7 @@ _DESCRIPTIONS = {
 
 
 class _Known(NamedTuple):
-    """How an exception of `speech` or `work` is answered; its own `param` and `retry_after` take precedence."""
+    """The response to an exception of `speech` or `work`; its own `param` and `retry_after` take precedence."""
 
     status: int
     code: str
@@ -137,7 +137,7 @@ _KNOWN = {
     errors.UnsupportedOption: _Known(400, code="unsupported_option"),
     QueueFull: _Known(429, code="queue_full"),
 }
-# What `speech` and `work` raise on purpose.
+# The exceptions that `api_error` maps.
 KNOWN = (errors.SpeechError, QueueFull)
 
 
@@ -163,7 +163,7 @@ def _from_framework(request: Request, error: HTTPException) -> HTTPException:
 
 
 def _from_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
-    """The first of pydantic's complaints: OpenAI's object holds one."""
+    """The first of pydantic's errors: OpenAI's object holds only one."""
     first = errors[0]
     # loc is ("body", name, …): what follows the name is a position in a list.
     param = str(first["loc"][1]) if len(first["loc"]) > 1 else None
@@ -173,7 +173,7 @@ def _from_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Makes every error of the application, the routes' and the framework's, an OpenAI object."""
+    """Turns every error, those of the framework too, into OpenAI's error object."""
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:

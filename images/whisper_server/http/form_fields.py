@@ -14,15 +14,15 @@ from whisper_server.speech.options import Speakers
 LANGUAGE = "Language spoken, as ISO 639 code, BCP 47 tag or English name; detected when not given."
 TRACK = "Audio track to transcribe, counted from 1; the one a player would play when not given."
 
-# WhisperX decodes so many windows at once; more cost memory and gain nothing on few cores.
+# As in WhisperX; larger batches take memory and are no faster on few cores.
 BATCH_SIZE = 4
-# No model tells more voices apart in one recording.
+# No model distinguishes more voices in one recording.
 _MOST_SPEAKERS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiarizationFields:
-    """Who speaks, and when exactly."""
+    """Fields of speaker diarization and alignment."""
 
     diarize: Annotated[bool, Form(description="Tell the speakers apart: every segment gets a `speaker`.")] = False
     num_speakers: Annotated[
@@ -36,7 +36,7 @@ class DiarizationFields:
     ] = True
 
     def speakers(self) -> Speakers:
-        """What is known of their number. Raises ApiError for a contradiction."""
+        """The number of speakers, as far as it is given. Raises ApiError if the fields contradict each other."""
         fewest, most = self.min_speakers, self.max_speakers
         if fewest is not None and most is not None and fewest > most:
             message = f"`min_speakers` ({fewest}) is above `max_speakers` ({most})."
@@ -46,12 +46,12 @@ class DiarizationFields:
         if not (fewest or 1) <= self.num_speakers <= (most or _MOST_SPEAKERS):
             message = f"`num_speakers` ({self.num_speakers}) contradicts `min_speakers` or `max_speakers`."
             raise ApiError(400, message, param="num_speakers", code="invalid_parameter")
-        # Clients that fill in whole forms, Swagger UI among them, send all three.
+        # Clients that send all fields of a form, such as Swagger UI, send all three.
         return Speakers(self.num_speakers, None, None)
 
 
 def known_language(given: str, engine: Engine) -> str | None:
-    """The language that a client named, None for none. Raises UnsupportedOption."""
+    """The code of the requested language, None to detect it. Raises UnsupportedOption."""
     try:
         return languages.language_code(given, engine.languages)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Forms as clients send them: read with little memory, and with messages that say what is wrong with one."""
+"""Parses multipart forms with little memory, and with messages that say what is wrong with one."""
 
 import logging
 import re
@@ -12,13 +12,13 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from whisper_server.http.errors import ApiError
 
-# Every form here has a dozen short fields; a prompt is the longest.
+# Forms have a dozen short fields; the longest is a prompt.
 _MAX_FIELDS = 50
 _MAX_FIELD_BYTES = 64 * 1024
 _MAX_TEXT_BYTES = 256 * 1024
 
 _FORM_TYPE = "multipart/form-data"
-# Clients name no other. Among Python's are some that fail, or take long, by design (`undefined`, `punycode`).
+# Clients use no others, and some of Python's fail or are slow by design (`undefined`, `punycode`).
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "iso-8859-1")
 _LET_THE_LIBRARY = "Let the HTTP library write the Content-Type header, for it chooses the boundary."
 
@@ -29,17 +29,17 @@ _PLAIN_FILE_NAME = re.compile(rb";\s*filename\s*=", re.IGNORECASE)
 # OpenAI's arrays: with brackets, with an index in them (PHP, Dart, Kotlin, JavaScript), or without.
 _ARRAY = re.compile(r"(timestamp_granularities|include|known_speaker_names|known_speaker_references)(\[\d*\])?")
 
-# What models of OpenAI's honour and no engine here can.
+# Fields that OpenAI's models support and no engine here.
 _NOT_HONOURED = {
     "known_speaker_names[]": "This server cannot name speakers. Leave known_speaker_names[] out.",
     "known_speaker_references[]": "This server cannot recognise voices. Leave known_speaker_references[] out.",
 }
 
-# How much of the client's text an answer repeats.
+# How much of the client's text a response repeats.
 _MOST_NAMES = 10
 _LONGEST_NAME = 40
 
-# Of every malformed form it writes a line that is no JSON; the answer and the request's line tell enough.
+# It logs each malformed form in a line that is not JSON; the response and the request's log line suffice.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
@@ -59,21 +59,21 @@ async def read(request: Request) -> FormData:
 
 
 def refuse_not_honoured(form: FormData) -> None:
-    """Raises ApiError 400 for a field of OpenAI's whose loss in silence would change the answer."""
+    """Raises ApiError 400 for a field of OpenAI's that would change the response and is not supported here."""
     for name, message in _NOT_HONOURED.items():
         if any(form.getlist(name)):
             raise ApiError(400, message, param=name, code="unsupported_option")
 
 
 def shown(names: Sequence[str]) -> list[str]:
-    """Names of fields that may stand in a header, a log or a message: a client may call a field anything."""
+    """Field names, made safe for headers, logs and messages: a client may choose any name."""
     plain = [re.sub(r"[^\w.\[\]-]", "?", name, flags=re.ASCII)[:_LONGEST_NAME] or "?" for name in dict.fromkeys(names)]
     more = ["..."] if len(plain) > _MOST_NAMES else []
     return plain[:_MOST_NAMES] + more
 
 
 class _Parser(MultiPartParser):
-    # A larger file is written to the disk: many slow uploads must not fill the memory.
+    # Larger files are written to disk: many slow uploads must not exhaust memory.
     spool_max_size = 64 * 1024
 
     def __init__(self, headers: Headers, stream: AsyncGenerator[bytes, None]) -> None:
@@ -113,7 +113,7 @@ class _Parser(MultiPartParser):
         self.ended = True
 
     def close(self) -> None:
-        """Closes the files of a form that is not whole."""
+        """Closes the files of an incomplete form."""
         for file in self._files_to_close_on_error:
             file.close()
 
@@ -129,7 +129,7 @@ def sent_as_text() -> ApiError:
 
 
 def missing_file(form: FormData) -> ApiError:
-    """The error of a form without `file`: it tells what the form has."""
+    """The error for a form without `file`; it lists the fields that the form has."""
     names = shown([name for name, _ in form.multi_items()])
     has = f"The form has {', '.join(f'`{name}`' for name in names)}." if names else "The form is empty."
     files = shown([name for name, value in form.multi_items() if not isinstance(value, str)])
@@ -154,7 +154,7 @@ def _refuse_other_content(request: Request) -> None:
 
 
 def _malformed(parser: _Parser, error: MultiPartException) -> str:
-    """What is wrong with a form that Starlette's parser refuses."""
+    """Explains why Starlette's parser rejected a form."""
     if "Missing boundary" in error.message:
         return f"The Content-Type header states no boundary. {_LET_THE_LIBRARY}"
     if error.__cause__ is None:
@@ -165,7 +165,7 @@ def _malformed(parser: _Parser, error: MultiPartException) -> str:
 
 
 def _cut(parser: _Parser) -> str:
-    """What is wrong with a form whose last boundary was not found."""
+    """Explains why the last boundary of a form was not found."""
     if not parser.begun:
         return f"`file` is required and was not sent: the form is empty, or its boundary is another. {_LET_THE_LIBRARY}"
     return (

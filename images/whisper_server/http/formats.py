@@ -22,7 +22,7 @@ _MEDIA_TYPES = {"vtt": "text/vtt", "tsv": "text/tab-separated-values"}
 
 
 def is_json(response_format: Format) -> bool:
-    """Whether what `render` gives is a JSON object."""
+    """Whether `render` returns a JSON object."""
     return response_format in _JSON
 
 
@@ -32,14 +32,14 @@ def render(transcript: Transcript, response_format: Format, granularities: Colle
 
 
 def pieces(transcript: Transcript, response_format: Format, granularities: Collection[Granularity]) -> Iterable[str]:
-    """What `render` gives, in parts."""
+    """The result of `render` in pieces."""
     if response_format in _JSON:
         return _JSON[response_format](transcript, granularities)
     return (text_formats.RENDERERS[response_format](transcript),)
 
 
 def response(transcript: Transcript, response_format: Format, granularities: Collection[Granularity]) -> Response:
-    """The HTTP answer that holds what `render` gives. Not for the event loop's thread."""
+    """The HTTP response with the result of `render`. Blocks: not for the event loop's thread."""
     media_type = "application/json" if is_json(response_format) else _MEDIA_TYPES.get(response_format, "text/plain")
     answer = Response(render(transcript, response_format, granularities), media_type=media_type)
     say_what_was_shortened(answer, transcript.shortened)
@@ -47,6 +47,6 @@ def response(transcript: Transcript, response_format: Format, granularities: Col
 
 
 def say_what_was_shortened(answer: Response, fields: Sequence[str] | None) -> None:
-    """Names the form fields of which not everything was used in a header of the answer, which has none otherwise."""
+    """Adds a header with the form fields that were not used in full, if there are any."""
     if fields:
         answer.headers["x-whisper-shortened"] = ", ".join(fields)

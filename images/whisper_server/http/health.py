@@ -1,4 +1,4 @@
-"""GET /health: the process answers. GET /ready: the default model was loaded."""
+"""GET /health: the process is up. GET /ready: the default model is loaded."""
 
 from typing import Literal
 

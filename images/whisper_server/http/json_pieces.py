@@ -12,7 +12,7 @@ Granularity = Literal["word", "segment"]
 def object_pieces(head: BaseModel, **lists: Iterable[BaseModel] | None) -> Iterator[str]:
     """The JSON of an object whose long lists come last, in pieces of one item.
 
-    pydantic and `json` keep all other threads waiting until they have written the last byte of what they were given.
+    pydantic and `json` hold the GIL until they have written all of an object.
     """
     yield head.model_dump_json(exclude=set(lists))[:-1]
     for name, items in lists.items():

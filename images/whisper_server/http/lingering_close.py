@@ -1,7 +1,7 @@
-"""Answers that are given before the body was read must reach a client that is still sending.
+"""Delivers responses that are sent before the request's body was read to clients that are still sending.
 
-A server that closes such a connection makes the kernel reset it, and the answer is lost on the way (RFC 9112,
-section 9.6). So the answer is sent whole, and what still comes is read and thrown away for a while.
+When a server closes such a connection, the kernel resets it, and the response may be lost (RFC 9112, section 9.6). So
+the response is sent completely, and the rest of the body is read and discarded for a while.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ _SECONDS = 30
 
 
 class LingeringClose:
-    """ASGI middleware that drains the request's body after the answer, for at most 30 seconds."""
+    """ASGI middleware that drains the request's body after the response, for at most 30 seconds."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -34,7 +34,7 @@ class LingeringClose:
             if message["type"] != "http.response.body" or message.get("more_body", False) or body_read:
                 await send(message)
                 return
-            # Content-Length tells the client that this is all; the server must not know yet.
+            # The client knows by Content-Length that the response is complete; uvicorn must not know yet.
             await send({**message, "more_body": True})
             try:
                 async with asyncio.timeout(_SECONDS):

@@ -11,9 +11,9 @@ router = APIRouter(tags=["Health"])
 
 
 class Busy(BaseModel):
-    """`busy` is 0 when nothing is lost by stopping the server; it is the sum of the others.
+    """The work that a stop would interrupt: `busy` is the sum of the others.
 
-    `requests` are those whose upload arrives or is checked, that wait, and that are answered.
+    `requests` are those that upload, are validated, wait, or run.
     """
 
     busy: int
@@ -37,7 +37,7 @@ def metrics(request: Request) -> Response:
 async def busy(request: Request) -> Busy:
     state = request.app.state
     unfinished: Callable[[], int] = state.jobs.unfinished
-    # Requests first: an upload that becomes a job meanwhile is counted twice, and not missed.
+    # Requests first: an upload that becomes a job meanwhile is counted twice rather than missed.
     requests: int = state.uploads.held + state.queue.requests
     jobs = await run_in_threadpool(unfinished)
     return Busy(busy=requests + jobs, requests=requests, jobs=jobs)

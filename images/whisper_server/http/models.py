@@ -1,7 +1,7 @@
-"""The models on this machine, and what is done with one of them.
+"""The models on this machine: list, download, load, unload, delete.
 
 Source of the objects: `Model`, `ListModelsResponse` and `DeleteModelResponse` of OpenAI's API specification. POST
-is ours, and so is what DELETE means: OpenAI's deletes a model that was fine-tuned.
+is an extension, and so is the meaning of DELETE: OpenAI's deletes a fine-tuned model.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ router = APIRouter(tags=["Models"])
 
 _PROGRESS_SECONDS = 0.5
 
-# Models that are fetched at once; another one waits.
+# Parallel downloads; others wait.
 _PULLS = 4
 
 
 class Model(BaseModel):
-    """A model on this machine; `created` is when its files came here, in seconds since the epoch."""
+    """A model on this machine; `created` is when it was downloaded, in seconds since the epoch."""
 
     id: str
     object: Literal["model"] = "model"
@@ -54,7 +54,7 @@ class ModelDeleted(BaseModel):
 
 
 class PullProgress(BaseModel):
-    """How much of a model's files is here, in bytes."""
+    """Progress of a model's download, in bytes."""
 
     type: Literal["model.pull.progress"] = "model.pull.progress"
     completed: int
@@ -68,17 +68,16 @@ class PullDone(BaseModel):
 
 @dataclass(frozen=True)
 class Pull:
-    """A model on its way here and into memory; `latest` holds how far it is."""
+    """A model that is being downloaded and loaded; `latest` holds its progress."""
 
     done: "asyncio.Future[None]"
     latest: deque[Download]
 
 
 class Pulls:
-    """Models on their way, in threads of their own: it takes minutes. For one event loop.
+    """Downloads and loads models in threads of their own, because that takes minutes. For one event loop.
 
-    Whoever asks for a model that is on its way waits for the same pull. It goes on when clients go away: what was
-    fetched is of use to the next one.
+    Requests for the same model share a pull. It continues when clients disconnect: the next one uses its result.
     """
 
     def __init__(self, speech_engine: Engine) -> None:
@@ -99,7 +98,7 @@ class Pulls:
     def _ended(self, model: str) -> None:
         done = self._under_way.pop(model).done
         if not done.cancelled():
-            done.exception()  # asyncio complains of an error that nobody looks at, and the clients may have left
+            done.exception()  # asyncio logs an error that nobody retrieves, and the clients may have disconnected
 
     async def remove(self, model: str) -> None:
         """Deletes a model's files. Raises what `Engine.delete` raises."""
@@ -115,7 +114,7 @@ class Pulls:
 
 
 async def _resolved(request: Request, model: str) -> str:
-    """The canonical id of the model in the address."""
+    """The canonical id of the model in the URL."""
     speech_engine: Engine = request.app.state.engine
     return await asyncio.to_thread(speech_engine.resolve, model)
 
@@ -156,7 +155,7 @@ async def pull_model(
     if stream:
         events = _pulled(speech_engine, wanted, pull)
         return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
-    # Shielded: a request that is cancelled must not cancel what others wait for.
+    # Shielded: a cancelled request must not cancel a pull that others wait for.
     await asyncio.shield(pull.done)
     return JSONResponse((await asyncio.to_thread(_model, speech_engine, wanted)).model_dump())
 

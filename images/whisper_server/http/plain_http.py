@@ -1,19 +1,19 @@
-"""What every route does alike: HEAD as GET, addresses with a slash too many, and answers that nobody keeps."""
+"""What all routes have in common: HEAD, redundant slashes, and responses that must not be cached."""
 
 import re
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# The page and its files hold nothing of anybody's.
+# Public files, which may be cached.
 _KEPT = ("/docs", "/openapi.json")
 
 
 class PlainHttp:
     """ASGI middleware.
 
-    Addresses are answered whatever slashes they have, without a redirect: one would have to name a scheme and a host,
-    of which the server knows only what is inside the proxy.
+    Paths with redundant slashes are served without a redirect, which would need a scheme and a host: behind the proxy
+    the server does not know them.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -27,7 +27,7 @@ class PlainHttp:
         given = scope["path"]
         path = scope["path"] = re.sub("/{2,}", "/", given).rstrip("/") or "/"
         head = scope["method"] == "HEAD"
-        # A copy, because uvicorn looks at its own to know whether the answer has a body.
+        # A copy, because uvicorn decides by its own scope whether the response has a body.
         inner = {**scope, "method": "GET"} if head else scope
 
         async def plain_send(message: Message) -> None:

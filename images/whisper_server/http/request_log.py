@@ -1,4 +1,4 @@
-"""One JSON line for every request, and the request's id; never what was said, never a token.
+"""One JSON log line per request, and the request id; never a transcript, never a token.
 
 `real_time_factor` is seconds of audio per second of engine time: 10 means ten times faster than real time.
 """
@@ -19,7 +19,7 @@ from whisper_server.process.metrics import Metrics
 
 _logger = logging.getLogger("whisper_server")
 
-# Asked every few seconds by supervisors: of no interest while they say what they always say.
+# Requested every few seconds by monitors: logged at debug level only.
 _PROBES = ("/busy", "/health", "/metrics", "/ready")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -31,7 +31,7 @@ def entry_of(request: HTTPConnection) -> Entry:
 
 
 class RequestLog:
-    """The outermost ASGI middleware: request ids, the log, and the answer to errors nobody foresaw."""
+    """The outermost ASGI middleware: request ids, the log, and the response to unexpected errors."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -59,18 +59,18 @@ class RequestLog:
         except Exception as error:
             failure = error
             if status:
-                raise  # Half an answer is out: uvicorn closes the connection.
+                raise  # A part of the response was sent: uvicorn closes the connection.
             await error_response(internal_error(entry.request_id))(scope, receive, tagged_send)
         finally:
             seconds = time.monotonic() - start
-            # The template, not the path that was asked for: paths are the client's text.
+            # The route's template, not the requested path, which is the client's text.
             route = getattr(scope.get("route"), "path", None)
             self._metrics.count_request(scope["method"], route, status, seconds)
             _write(scope["method"], route, entry, status, seconds, failure)
 
 
 def _request_id(scope: Scope) -> str:
-    """The proxy's id where it sent a plain one."""
+    """The proxy's request id if it sent a valid one."""
     given = Headers(scope=scope).get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 

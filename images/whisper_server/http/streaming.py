@@ -1,7 +1,7 @@
 """`stream=true`: the text as it is decoded, as server-sent events (HTML Standard, section 9.2).
 
 Source: `TranscriptTextDeltaEvent` and `TranscriptTextDoneEvent` of OpenAI's API specification. OpenAI's clients raise
-what an event with an `error` says.
+an exception for an event with an `error`.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from whisper_server.speech.engine import Event, Reached
 from whisper_server.speech.transcript import Segment, Transcript, TranscriptionInfo
 from whisper_server.work.inference_queue import InferenceQueue
 
-# Proxies give up after a silence of a minute or more.
+# Proxies time out after a minute or more without data.
 _KEEP_ALIVE_SECONDS = 10.0
-# As long as nothing is sent an error can still be one for the client, with its status.
+# Until the first byte is sent, an error can still have its status.
 _FIRST_SECONDS = 5.0
 
 # One event, as OpenAPI's documentation on server-sent events describes them.
@@ -41,7 +41,7 @@ class TextDelta(BaseModel):
 
 
 class TextDone(BaseModel):
-    """`text` is the whole text; `shortened` names the form fields of which not everything was used, if any."""
+    """`text` is the complete text; `shortened` names the form fields that were not used in full, if any."""
 
     type: Literal["transcript.text.done"] = "transcript.text.done"
     text: str
@@ -94,9 +94,9 @@ async def stream(
 
 
 class _EventStream(StreamingResponse):
-    """Events of work that is cancelled when the response ends, in whatever way.
+    """A stream of events whose work is cancelled when the response ends for any reason.
 
-    A generator that was never asked for its first event runs no `finally`: the client may leave before.
+    The `finally` of a generator does not run before its first event, and the client may disconnect earlier.
     """
 
     def __init__(self, events: AsyncIterator[str], running: asyncio.Task[Transcript]) -> None:
@@ -139,5 +139,5 @@ async def _events(
 
 
 def event(content: BaseModel) -> str:
-    """A server-sent event that holds a JSON object."""
+    """A server-sent event with a JSON object."""
     return f"data: {content.model_dump_json()}\n\n"

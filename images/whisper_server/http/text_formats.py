@@ -1,7 +1,7 @@
 """A finished transcript as text and as subtitles.
 
-Sources: WebVTT (W3C), and for SRT, TXT and TSV, which have no specification, what players read and what Whisper's
-command line writes.
+Sources: WebVTT (W3C), and for SRT, TXT and TSV, which have no specification, what players accept and Whisper's command
+line writes.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ def _txt(transcript: Transcript) -> str:
 
 
 def _tsv(transcript: Transcript) -> str:
-    """Milliseconds, and the speaker in a column of its own when speakers were told apart."""
+    """Times in milliseconds; with diarization, the speaker in a column of its own."""
     diarized = any(segment.speaker for segment in transcript.segments)
     rows = [["start", "end", *(["speaker"] if diarized else []), "text"]]
     for segment in transcript.segments:
@@ -50,7 +50,7 @@ def _voiced(segment: Segment) -> str:
 
 
 def _cues(transcript: Transcript, decimal_mark: str, text: Callable[[Segment], str]) -> Iterator[str]:
-    """Cues in sequence, also where speakers talk at once: players show one at a time."""
+    """Cues that do not overlap, also for overlapping speech: players show one at a time."""
     times = apart((segment.start, segment.end) for segment in transcript.segments)
     for segment, moments in zip(transcript.segments, times, strict=True):
         start, end = (_clock(moment, decimal_mark) for moment in moments)

@@ -1,4 +1,4 @@
-"""What keeps uploads from taking the server: places, a least rate, the largest body, and a reserve of the disk."""
+"""Limits of uploads: how many at once, minimum rate, maximum size, and free disk space."""
 
 import asyncio
 import shutil
@@ -17,12 +17,12 @@ from whisper_server.work import shares
 PLACES = 32
 
 # 8.7 kbit/s: GPRS at its worst, with one time slot and the most careful coding, gives 9.05 (3GPP TS 43.064). The daemon
-# in front of this server has the same limit. Over a minute, because a moving phone is without a network for some
-# seconds now and then. Nothing of a minute may be saved for the next: a fast beginning must not buy hours of silence.
+# in front of this server has the same limit. Per minute, because a moving phone loses its network for seconds at a
+# time. Minutes are independent: a fast start must not permit hours of silence.
 _WINDOW_SECONDS = 60.0
 _WINDOW_BYTES = 64 * 1024
 
-# Left for the decoded sound of what is already here (115 MB an hour), jobs and logs; less on a disk that is small.
+# Kept free for the decoded audio of accepted recordings (115 MB per hour), jobs and logs; less on a small disk.
 _RESERVED_BYTES = 256 * 1024**2
 _RESERVED_SHARE = 0.1
 
@@ -30,14 +30,14 @@ _PLACE = "whisper_server.upload_place"
 
 
 def refuse_full_disk(folder: Path, wanted: int) -> None:
-    """Raises ApiError 503 when so many bytes more would leave less than the reserve free."""
+    """Raises ApiError 503 if another `wanted` bytes would leave less than the reserve free."""
     disk = shutil.disk_usage(folder)
     if disk.free - wanted < min(_RESERVED_BYTES, disk.total * _RESERVED_SHARE):
         raise no_space()
 
 
 class UploadPlaces:
-    """The uploads that are being received or checked, by client. For one event loop."""
+    """The uploads that are being received or validated, by client. For one event loop."""
 
     def __init__(self) -> None:
         self._held: Counter[str | None] = Counter()
@@ -74,14 +74,14 @@ class Place:
         held[client] += 1
 
     def free(self) -> None:
-        """Gives the place to the next; more than once does no harm."""
+        """Frees the place; may be called more than once."""
         if not self._free:
             self._free = True
             self._held[self._client] -= 1
             self._held += Counter()  # in place: forgets clients without uploads
 
     def free_soon(self) -> None:
-        """Gives the place back when tasks that are created now have begun, so that they are counted somewhere."""
+        """Frees the place when tasks that are created now have started: the request is always counted somewhere."""
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self.free)
 
@@ -92,7 +92,7 @@ def place_of(request: HTTPConnection) -> Place:
 
 
 class LimitedBody:
-    """A request's body, whose reading raises ApiError: 413 too large, 408 too slow, 503 no room on the disk."""
+    """A request's body, whose `receive` raises ApiError: 413 too large, 408 too slow, 503 disk full."""
 
     def __init__(self, request: Request, settings: Settings) -> None:
         self._receive = request.receive
@@ -132,7 +132,7 @@ class LimitedBody:
                     raise self._too_slow() from None
                 self._begin_window()
             else:
-                # Only waiting counts: a disk that is slow is not the client's fault.
+                # Only waiting counts: a slow disk is not the client's fault.
                 self._window_left -= loop.time() - start
                 return message
 

@@ -1,4 +1,4 @@
-"""Uploads: streamed to unnamed files on the data volume, counted on the way, gone when the request is."""
+"""Uploads: streamed to unnamed files on the data volume, limited on the way, and freed with the request."""
 
 import os
 import threading
@@ -20,10 +20,10 @@ from whisper_server.work.inference_queue import InferenceQueue
 
 
 class HeldUpload:
-    """A descriptor of an upload that belongs to the work on it.
+    """A file descriptor of an upload that is owned by the work on it.
 
-    The request's own is closed with the request, and its number goes to the next upload. Work that outlives its request
-    (it streams, or its client left) would read the recording of another client.
+    The request's own is closed with the request, and its number is reused by the next upload. Work that outlives its
+    request (a stream, or a client that disconnected) would read another client's recording.
 
     Raises ApiError 400 for an empty file.
     """
@@ -33,7 +33,7 @@ class HeldUpload:
         self._descriptor = -1
         if not upload.size:
             raise ApiError(400, "The file is empty. Upload a recording.", param="file", code="empty_file")
-        # fileno() moves what was small enough to stay in memory to the disk.
+        # fileno() writes an upload that was small enough for memory to disk.
         self._descriptor = os.dup(upload.file.fileno())
 
     @property
@@ -42,7 +42,7 @@ class HeldUpload:
         return Path(f"/proc/self/fd/{self._descriptor}")
 
     def discard(self) -> None:
-        """Frees the upload's disk space, for nobody wants the result. Whoever opens the path now finds nothing."""
+        """Frees the upload's disk space when the result is no longer wanted. The path is an empty file from now on."""
         with self._lock, Path(os.devnull).open() as nothing:
             if self._descriptor >= 0:
                 os.dup2(nothing.fileno(), self._descriptor, inheritable=False)
@@ -60,12 +60,12 @@ class HeldUpload:
         self.close()
 
     def __del__(self) -> None:
-        # Work that was cancelled before it began closes nothing.
+        # Work that was cancelled before it started does not close it.
         self.close()
 
 
 class UploadRoute(APIRoute):
-    """A route that takes a form with one file, and refuses it before or while reading where it can."""
+    """A route for forms with one file, which are rejected as early as possible, also while they are read."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -90,7 +90,7 @@ class UploadRoute(APIRoute):
         return receive_upload
 
     def _fields(self) -> dict[str, bool]:
-        """The form's fields, and whether each may be sent more than once. FastAPI has made a pydantic model of them."""
+        """The form's fields, and whether each may be repeated, from the pydantic model that FastAPI made of it."""
         model = self.body_field.field_info.annotation if self.body_field else None
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             return {}
@@ -98,7 +98,7 @@ class UploadRoute(APIRoute):
 
 
 class _ReadRequest(Request):
-    """A request whose form has been read, for FastAPI, which asks for it: its own reader answers 400 to a full disk."""
+    """A request whose form was already read: FastAPI's own reader would respond with 400 to a full disk."""
 
     async def read_form(self) -> None:
         self._form = await form_reader.read(self)
@@ -123,7 +123,7 @@ async def _answer(
 
 
 def _refuse_repeated(form: FormData, fields: dict[str, bool]) -> None:
-    """A field sent twice would mean whichever value a library happens to take."""
+    """Raises ApiError 400 for repeated fields: which value counts would depend on the library."""
     for name, times in Counter(name for name, _ in form.multi_items()).items():
         if times > 1 and not fields.get(name, True):
             message = f"`{name}` was sent {times} times. Send it once."

@@ -1,4 +1,4 @@
-"""What the container may use, read from its control group (cgroup v1 or v2)."""
+"""The container's CPU and memory limits, from its control group (cgroup v1 or v2)."""
 
 import os
 from pathlib import Path, PurePosixPath
@@ -9,7 +9,7 @@ _MACHINE = Path("/proc/meminfo")
 
 
 def cpu_threads(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> int:
-    """Threads that can run at once: the affinity mask, or the CPU quota where that is smaller, at least 1.
+    """Number of threads that can run in parallel: the affinity mask, or the CPU quota if that is smaller; at least 1.
 
     A quota of 1.5 CPUs gives 1: a second thread would be throttled, and the first would wait for it.
     """
@@ -19,16 +19,16 @@ def cpu_threads(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> int:
 
 
 def memory_bytes(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP) -> int:
-    """Memory that this process and those it shares its limit with may use: the smallest limit, or the machine's."""
+    """Memory limit of this process and those that share it: the smallest one that applies, or the machine's memory."""
     folders = _folders(mount, membership, "memory")
     limits = [limit for folder in folders if (limit := _memory_limit(folder)) is not None]
     return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *limits])
 
 
 def memory_share(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP, machine: Path = _MACHINE) -> float:
-    """Share of the memory limit that programs hold, without the files that the kernel keeps in memory and may drop.
+    """Used share of the memory limit, without the page cache.
 
-    Of several limits that which is nearest; of the machine's memory where there is none.
+    The highest share if several limits apply; that of the machine's memory if there is none.
     """
     shares = [
         held / limit
@@ -39,7 +39,7 @@ def memory_share(mount: Path = _MOUNT, membership: Path = _MEMBERSHIP, machine: 
 
 
 def _held(folder: Path) -> int | None:
-    """Bytes that the programs of a group hold: memory.stat (cgroups-v2: `anon`, `shmem`; v1: `total_rss`)."""
+    """Bytes that the processes of a group use: memory.stat (cgroups-v2: `anon`, `shmem`; v1: `total_rss`)."""
     try:
         lines = (folder / "memory.stat").read_text().splitlines()
     except FileNotFoundError:
@@ -57,8 +57,8 @@ def _machine_share(machine: Path) -> float:
 def _folders(mount: Path, membership: Path, controller: str) -> list[Path]:
     """Folders whose limits apply to this process: its group's and, as limits are inherited, those above it.
 
-    Lines of /proc/self/cgroup are `id:controllers:path` (cgroups(7)); v2 has one, with no controllers. Without a cgroup
-    name space the path is the host's and does not exist under a container's mount: the mount itself is then the group.
+    Lines of /proc/self/cgroup are `id:controllers:path` (cgroups(7)); v2 has one, with no controllers. Without a
+    cgroup namespace the path is the host's and does not exist under a container's mount: the mount itself is the group.
     """
     folders: list[Path] = []
     for line in membership.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""The log: a JSON object a line, on standard output."""
+"""The log: one JSON object per line, on standard output."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ class _JsonLines(logging.Formatter):
 
 
 def write_to_stdout(level: str) -> None:
-    """Lets the lines of this package and of the engines out, as JSON."""
+    """Writes the log of this package to standard output."""
     logger = logging.getLogger("whisper_server")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonLines())

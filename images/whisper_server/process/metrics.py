@@ -7,7 +7,7 @@ from prometheus_client.exposition import generate_latest
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
-# From a health check to a transcription that takes as long as a proxy waits.
+# From a health check to a transcription at the proxy's timeout.
 _BUCKETS = (0.005, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 

@@ -1,4 +1,4 @@
-"""Everything that can be set from the environment, in one place.
+"""All settings, from environment variables.
 
 `UVICORN_HOST`, `UVICORN_PORT` and the other `UVICORN_…` names belong to uvicorn, which reads them itself, and `HF_…` to
 huggingface_hub.
@@ -12,12 +12,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 def _binary_unit(value: object) -> object:
-    """`500M` is 500 MiB, as it is in nginx's `client_max_body_size`; to pydantic it would be 500 million."""
+    """Lets `500M` be 500 MiB, as in nginx's `client_max_body_size`; to pydantic it would be 500 million."""
     return f"{value}iB" if isinstance(value, str) and value[-1:] in tuple("kKmMgG") else value
 
 
 def listed(value: object) -> object:
-    """The parts of a text that commas separate; anything else as it is."""
+    """Splits a comma-separated text; leaves anything else as it is."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 

@@ -1,4 +1,4 @@
-"""What a server does to its process before anything else. No module does such a thing when it is imported."""
+"""Sets up the process before anything else. Modules have no such side effects when they are imported."""
 
 import tempfile
 from pathlib import Path
@@ -8,9 +8,9 @@ from whisper_server.process.settings import Settings
 
 
 def prepare(settings: Settings) -> None:
-    """Opens the log, and lets temporary files go to the data volume. Raises OSError when that cannot be written.
+    """Opens the log, and makes the data volume the place of temporary files. Raises OSError if that cannot be written.
 
-    Thread counts are the image's environment and `Settings.cpu_threads`; torch's are set by the threads that use it.
+    Thread counts come from the image's environment and `Settings.cpu_threads`; torch's are set per thread.
     """
     json_log.write_to_stdout(settings.log_level)
     _spool_in(settings.data_folder / "spool")

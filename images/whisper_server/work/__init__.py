@@ -1,1 +1,1 @@
-"""Transcriptions in their order: the queue, and jobs; no HTTP and no engine."""
+"""Schedules transcriptions: the queue and jobs; no HTTP and no engine."""

@@ -1,4 +1,4 @@
-"""One inference at a time: requests first come, first served, a bounded number waiting; jobs when no request waits."""
+"""One inference at a time: requests in the order of arrival, in a bounded queue; jobs only while no request waits."""
 
 import asyncio
 import threading
@@ -9,12 +9,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# How often work that waits is asked whether it is still wanted.
+# How often waiting work checks whether it is still wanted.
 _ASK_SECONDS = 0.5
 
 
 class QueueFull(Exception):
-    """As many requests wait as may; `retry_after` is in seconds."""
+    """The queue is full; `retry_after` is in seconds."""
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -22,7 +22,7 @@ class QueueFull(Exception):
 
 
 class InferenceQueue:
-    """Runs blocking work in one worker thread, off the event loop. `run` is to be used from one event loop."""
+    """Runs blocking work in one worker thread, off the event loop. `run` is for one event loop."""
 
     def __init__(self, waiting: int) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
@@ -35,21 +35,21 @@ class InferenceQueue:
 
     @property
     def requests(self) -> int:
-        """Requests that run or wait."""
+        """Number of requests that run or wait."""
         return self._taken
 
     def refuse_if_full(self) -> None:
         """Raises QueueFull if `run` would now."""
         if self._taken >= self._places:
             message = f"{self._taken} requests are running or waiting already. Try again later."
-            # A place is free when the running work is done, which takes about as long as the last one did.
+            # A place becomes free when the running work is done, which takes about as long as the previous one.
             raise QueueFull(message, retry_after=max(1, round(self._last_seconds)))
 
     async def run(self, work: Callable[[threading.Event], T]) -> T:
         """What `work(cancelled)` returns or raises; raises QueueFull.
 
-        When the caller is cancelled, work that waits never starts, and work that runs finds `cancelled` set; its place
-        is free when it has returned, for until then the engine is busy.
+        When the caller is cancelled, waiting work never starts, and running work finds `cancelled` set; its place is
+        freed when it returns, because until then the engine is busy.
         """
         self.refuse_if_full()
         loop = asyncio.get_running_loop()
@@ -71,14 +71,14 @@ class InferenceQueue:
         self._no_request.clear()
         future.add_done_callback(leave)
         try:
-            # Cancelling what wrap_future returns cancels the future too, if it has not begun.
+            # Cancelling the result of wrap_future also cancels the future, if it has not started.
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             cancelled.set()
             raise
 
     def background(self, raise_if_unwanted: Callable[[], None]) -> "BackgroundTurn":
-        """A turn at the engine for work that goes behind all requests."""
+        """A turn at the engine for work that yields to all requests."""
         return BackgroundTurn(self._engine, self._no_request, raise_if_unwanted)
 
     def _leave(self) -> None:
@@ -87,15 +87,15 @@ class InferenceQueue:
             self._no_request.set()
 
     def close(self) -> None:
-        """Work that waits is dropped; work that runs was told so when its request was cancelled."""
+        """Drops waiting work; running work was notified when its request was cancelled."""
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._no_request.set()
 
 
 class BackgroundTurn:
-    """A context in which one thread, not the event loop's, has the engine as long as no request wants it.
+    """A context in which one thread, not the event loop's, has the engine while no request needs it.
 
-    What waits for the engine calls `raise_if_unwanted` twice a second; what that raises ends the waiting.
+    While it waits for the engine, it calls `raise_if_unwanted` twice a second; an exception ends the waiting.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class BackgroundTurn:
             self._release()
 
     def give_way(self) -> None:
-        """Lets the requests go first that run or wait; returns at once where there are none, or outside the context."""
+        """Lets running and waiting requests go first; returns at once if there are none, or outside the context."""
         if self._held and not self._no_request.is_set():
             self._release()
             self._take()

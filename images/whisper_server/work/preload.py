@@ -16,7 +16,7 @@ _RETRY_SECONDS = 30.0
 
 
 class DiarizationCheck(BaseModel):
-    """Whether speakers could be told apart when the server started, and if not, why."""
+    """Whether diarization was available when the server started, and if not, why."""
 
     available: bool
     message: str | None = None
@@ -31,7 +31,7 @@ class Preload:
         self.diarization_check: DiarizationCheck | None = None
         self._failure: SpeechError | None = None
         self._done = False
-        # As a daemon: a download under way must not keep the process from stopping.
+        # A daemon thread: a running download must not keep the process from stopping.
         self._thread = threading.Thread(target=self._run, name="preload", daemon=True)
         self._thread.start()
 
@@ -43,12 +43,12 @@ class Preload:
         checking.join()
         _logger.info("ready")
         self._done = True
-        # The thread stays. When the one that loaded a model has ended, CTranslate2 4.8.5 takes three times the
-        # processor time for the same recording. Threads of executors, which load other models, do not end either.
+        # The thread stays: after the thread that loaded a model has ended, CTranslate2 4.8.5 takes three times the CPU
+        # time for the same recording. Threads of executors, which load other models, do not end either.
         threading.Event().wait()
 
     def _load(self) -> bool:
-        """Whether the model was loaded; otherwise `_failure` says why not, and the log unless it has said so before."""
+        """Whether the model was loaded; otherwise sets `_failure`, and logs it unless it is the same as before."""
         told = str(self._failure)
         try:
             self._engine.fetch(self._engine.default_model)
@@ -82,7 +82,7 @@ class Preload:
             _logger.info("diarization is available")
 
     def check(self) -> None:
-        """Raises why the model is not loaded, ModelUnavailable while it still is being loaded."""
+        """Raises the reason if the model is not loaded, ModelUnavailable while it is being loaded."""
         if self._done:
             return
         if self._failure is not None:

@@ -1,4 +1,4 @@
-"""How far a job is, as one number for all of its stages."""
+"""Progress of a job over all of its stages."""
 
 from collections.abc import Mapping
 
@@ -13,10 +13,10 @@ _ORDER: tuple[Stage, ...] = tuple(_WEIGHTS)
 
 
 class Progress:
-    """The stage that one attempt at a job has reached, and the share of the whole work that is done, from 0 to 1.
+    """The stage of one attempt at a job, and the completed share of all work, from 0 to 1.
 
-    Neither goes back, nor does `position`, which is how far the stage is in the recording, in seconds; 0 until the
-    length of the recording is known.
+    Neither decreases, nor does `position`, the stage's position in the recording in seconds; it is 0 until the length
+    of the recording is known.
     """
 
     def __init__(self, options: Options) -> None:
@@ -33,7 +33,7 @@ class Progress:
         self.seconds = 0.0
 
     def reach(self, stage: Stage, share: float) -> None:
-        """Takes in what `Reached` tells."""
+        """Updates the progress; see `Reached`."""
         if _ORDER.index(stage) < _ORDER.index(self.stage):
             return
         if stage != self.stage:

@@ -1,13 +1,13 @@
-"""How what is limited is shared among clients."""
+"""Shares limited resources among clients."""
 
 from collections.abc import Mapping
 
 
 def refusal(held: Mapping[str | None, int], owner: str | None, limit: int) -> str | None:
-    """Why an owner may hold nothing more: `everybody` or `owner`; None when there is room.
+    """Why an owner may not hold more: `everybody` or `owner`; None if there is room.
 
-    An owner may hold as many as remain free for others, rounded up: the first half of the limit, the next half of what
-    remains, and so on. So one client never takes all. None, whoever calls the server past the proxy, may.
+    An owner may hold as many as remain free for others, rounded up: the first half of the limit, the next half of the
+    rest, and so on, so that one client never takes all. The owner None, a caller that bypasses the proxy, may.
     """
     total = sum(held.values())
     if total >= limit:

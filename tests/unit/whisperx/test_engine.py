@@ -20,8 +20,8 @@ from whisper_server.speech.recording import Recording
 from whisper_server.speech.transcript import Segment, TranscriptionInfo, Word
 
 SPOKEN = [
-    segment(4, " Good morning.", [Word(0.0, 0.4, " Good", 0.9), Word(0.4, 1.0, " morning.", 0.8)]),
-    segment(5, " Fine day.", [Word(1.0, 1.5, " Fine", 0.9), Word(1.5, 2.0, " day.", 0.7)]),
+    segment(0, " Good morning.", [Word(0.0, 0.4, " Good", 0.9), Word(0.4, 1.0, " morning.", 0.8)]),
+    segment(1, " Fine day.", [Word(1.2, 1.5, " Fine", 0.9), Word(1.5, 2.0, " day.", 0.7)]),
 ]
 INFO = TranscriptionInfo("fr", "attention", ("prompt",))
 
@@ -30,7 +30,7 @@ class Script:
     """What happens in an engine: its models' answers, and what was asked of them, in order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        self.segments = list(SPOKEN)
+        self.segments = [replace(spoken, id=spoken.id + 7) for spoken in SPOKEN]
         self.refusal: Exception | None = None
         self.has_alignment = True
         self.order: list[str] = []
@@ -109,14 +109,14 @@ def test_speakers_come_after_the_first_text_and_before_the_rest(script: Script) 
     info, *segments = events(script, Options(model="m", speakers=Speakers()), stages)
     assert info == INFO
     assert [part.speaker for part in segments if isinstance(part, Segment)] == ["SPEAKER_00", "SPEAKER_01"]
-    assert script.order == ["pipeline", "text", "turns", "pipeline closed", "text closed"]
+    assert script.order == ["pipeline", "text", "turns", "text closed", "pipeline closed"]
     assert stages == sorted(stages), "`speakers` precede `text`, also while text is only decoded to find any"
 
 
 def test_where_nobody_speaks_nobody_is_diarized(script: Script) -> None:
     script.segments = []
     assert events(script, Options(model="m", speakers=Speakers(), align=True)) == [INFO]
-    assert script.order == ["pipeline", "text", "pipeline closed", "text closed"]
+    assert script.order == ["pipeline", "text", "text closed", "pipeline closed"]
 
 
 def test_diarization_that_cannot_work_is_refused_before_any_text(script: Script) -> None:

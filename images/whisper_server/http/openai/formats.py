@@ -45,7 +45,7 @@ class TranscriptionSegment(BaseModel):
 
 
 class TranscriptionVerboseJson(BaseModel):
-    """`language` is an ISO 639-1 code, as in the request. `words` and `segments` are there when asked for."""
+    """`language` is an ISO 639-1 code, as in the request. `words` and `segments` are there on request."""
 
     task: Literal["transcribe", "translate"]
     language: str

@@ -20,12 +20,12 @@ from whisper_server.speech.options import Options, VoiceActivity
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
 
-# A Whisper model reads at most half of its 448 tokens before it writes: more of a prompt is never seen.
+# Whisper's prompt is at most half of its 448 tokens: a longer text is never used.
 _MAX_PROMPT = 10_000
 
 
 class ServerVad(BaseModel, extra="forbid"):
-    """OpenAI's `VadConfig`: how speech is told from silence."""
+    """OpenAI's `VadConfig`: parameters of voice activity detection."""
 
     type: Literal["server_vad"]
     threshold: Annotated[float, Field(ge=0, le=1)] = VoiceActivity.threshold
@@ -69,7 +69,7 @@ class TranslationForm:
         return ["segment"]
 
     def options(self, engine: Engine) -> Options:
-        """What the engine is to do. Raises ModelNotFound, UnsupportedOption, and ApiError for a contradiction."""
+        """The engine's options. Raises ModelNotFound, UnsupportedOption, and ApiError for contradictory fields."""
         if self.stream and self.response_format not in ("json", "text"):
             message = f"`stream` sends the text alone. Leave out response_format={self.response_format}, or stream."
             raise ApiError(400, message, param="stream", code="unsupported_option")
@@ -96,7 +96,7 @@ class TranscriptionForm(TranslationForm):
             alias="timestamp_granularities[]",
             max_length=8,
             description="What `verbose_json` holds; `segment` when not given.",
-            # Swagger UI sends an empty item where there is no default to show.
+            # Without a default, Swagger UI sends an empty item.
             json_schema_extra={"default": ["segment"]},
         ),
     ] = ()  # type: ignore[assignment]  # a field of a dataclass may not default to a list
@@ -130,7 +130,7 @@ class TranscriptionForm(TranslationForm):
         )
 
     def _voice_activity(self) -> VoiceActivity:
-        """How speech is to be found: from an object in brackets, as OpenAI's client sends it, or from JSON."""
+        """Parameters of voice activity detection, from fields with brackets, as OpenAI's client sends them, or JSON."""
         if self.chunking_strategy == "auto" and not self.vad_type:
             return VoiceActivity()
         given: Any = {
@@ -153,7 +153,7 @@ class TranscriptionForm(TranslationForm):
 
 @dataclass(frozen=True, kw_only=True)
 class DiarizedTranscriptionForm(DiarizationFields, TranscriptionForm):
-    """A recording to be transcribed, as OpenAI does it; `diarized_json` tells the speakers apart."""
+    """A recording to be transcribed; `diarized_json` has speakers."""
 
     response_format: Annotated[
         Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"],

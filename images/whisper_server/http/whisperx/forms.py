@@ -14,7 +14,7 @@ from whisper_server.speech.options import Options
 
 @dataclass(frozen=True, kw_only=True)
 class TranscribeForm(DiarizationFields):
-    """A recording to be transcribed, as WhisperX does it."""
+    """A recording to be transcribed."""
 
     file: Annotated[UploadFile, File(description="The recording: mp3, wav, m4a, flac, ogg, webm, or a video.")]
     model: Annotated[
@@ -47,7 +47,7 @@ class TranscribeForm(DiarizationFields):
         return ["segment", "word"] if self.word_timestamps else ["segment"]
 
     def options(self, engine: Engine) -> Options:
-        """What the engine is to do. Raises ModelNotFound, UnsupportedOption, and ApiError for a contradiction."""
+        """The engine's options. Raises ModelNotFound, UnsupportedOption, and ApiError for contradictory fields."""
         speakers = self.speakers()
         return Options(
             model=engine.resolve(self.model) if self.model else engine.default_model,
