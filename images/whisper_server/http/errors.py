@@ -36,7 +36,7 @@ class ErrorResponse(BaseModel):
 
 
 class ApiError(HTTPException):
-    """An error with its status; an HTTPException, because FastAPI replaces others that are raised while it reads a body."""
+    """An error with its status; an HTTPException, because FastAPI replaces other exceptions while it reads a body."""
 
     def __init__(
         self,

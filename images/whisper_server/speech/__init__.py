@@ -1,1 +1,1 @@
-"""Recordings, options, transcripts, and what an engine is; no HTTP and no engine."""
+"""Recordings, options, transcripts, and the protocol of engines; no HTTP and no engine."""

@@ -1,11 +1,11 @@
-"""Files are decoded in processes of their own, one a file, which cannot do more than read that file.
+"""Decodes each file in a process of its own, which can do nothing but read that file.
 
-FFmpeg is a million lines that read what strangers made. The kernel limits such a process, whatever FFmpeg does: it has
-no descriptor to open a file, an address or a device with, a bound on its memory, and processor time in proportion to
-the sound that came out. One that exceeds a limit ends, the server goes on.
+FFmpeg is a million lines that parse untrusted files. Whatever it does, the kernel limits such a process: it cannot open
+files, sockets or devices, its memory is bounded, and its CPU time is in proportion to the decoded audio. A process that
+exceeds a limit is killed; the server goes on.
 
-Importing FFmpeg takes longer than decoding a short recording. So a fork server imports it once, and has a process ready
-for the next file. The one of Python's multiprocessing takes 9 ms for each and needs a second process.
+Importing FFmpeg takes longer than decoding a short recording, so a fork server imports it once, and keeps a process
+ready for the next file. That of Python's multiprocessing takes 9 ms per process and needs a second process.
 """
 
 import atexit
@@ -24,29 +24,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# Both sides import this module: the fork server imports FFmpeg in `serve`, the other side never.
+# Both sides import this module. The fork server imports FFmpeg in `serve`, the other side never does.
 
-# Private memory of a process, in bytes. The index of 12 hours of m4a takes 190 MB, that of pictures as much again.
+# Memory limit of a process, in bytes. The index of 12 hours of m4a takes 190 MB, that of its video as much again.
 MEMORY = 512 * 1024**2
-# Seconds of processor time that any file may take, and more for every second of sound. The slowest codecs need a tenth
-# of that on a slow processor.
+# CPU seconds for any file, and for each second of audio. The slowest codecs need a tenth of that on a slow CPU.
 _SECONDS = 20
 _SECONDS_PER_SECOND = 0.2
 
-# Processes at once: together they take no more than a usual limit of a container, 2 GiB, leaves beside a small model.
+# Parallel processes: together they fit next to a small model into a container of 2 GiB.
 _AT_ONCE = 3
 
-# How often the caller is asked whether the sound is still wanted, in seconds.
+# How often the caller is asked whether the result is still wanted, in seconds.
 _ASK_SECONDS = 0.5
 _MESSAGE_BYTES = 64 * 1024
 
 
 class DecoderDied(Exception):
-    """The process ended without an answer: it crashed, or took more than it may."""
+    """The process ended without a result: it crashed or exceeded a limit."""
 
 
 class _ServerGone(Exception):
-    """There is no fork server any more."""
+    """The fork server has ended."""
 
 
 class DecoderProcesses:
@@ -59,7 +58,7 @@ class DecoderProcesses:
         self._server: subprocess.Popen[bytes] | None = None
 
     def start(self) -> socket.socket:
-        """Starts the fork server unless it is there, for which the first task would wait; our end of its socket."""
+        """Starts the fork server if necessary, so that the first task need not wait; returns our end of its socket."""
         with self._lock:
             if self._control is not None:
                 return self._control
@@ -80,9 +79,9 @@ class DecoderProcesses:
     def run(
         self, task: Mapping[str, Any], descriptors: list[int], reached: Callable[[float], None] = lambda _: None
     ) -> dict[str, Any]:
-        """The outcome of a task, see `decoding_task`; the descriptors are handed to its process.
+        """The outcome of a task, see `decoding_task`; the file descriptors are passed to its process.
 
-        `reached` is told the share that is done, at least twice a second; what it raises ends the process.
+        `reached` receives the completed share at least twice a second; an exception that it raises ends the process.
         Raises DecoderDied.
         """
         while not self._places.acquire(timeout=_ASK_SECONDS):
@@ -90,7 +89,7 @@ class DecoderProcesses:
         try:
             return self._run(task, descriptors, reached)
         except _ServerGone:
-            # The kernel may have taken it when memory ran out.
+            # The kernel may have killed it when memory ran out.
             return self._run(task, descriptors, reached)
         finally:
             self._places.release()
@@ -98,7 +97,7 @@ class DecoderProcesses:
     def _run(self, task: Mapping[str, Any], descriptors: list[int], reached: Callable[[float], None]) -> dict[str, Any]:
         control = self.start()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # Closing our end ends the process: it cannot report any more.
+        # Closing our end ends the process when it next reports.
         with ours:
             with theirs:
                 try:
@@ -122,7 +121,7 @@ class DecoderProcesses:
                 share = min(1.0, max(0.0, float(answer["share"])))
 
     def _died(self, control: socket.socket) -> Exception:
-        """Why there is no answer: the fork server is gone, which closed its end, or the process is."""
+        """Why there is no result: the fork server has ended, which closes its socket, or only the process has."""
         try:
             control.recv(1, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -141,7 +140,7 @@ class DecoderProcesses:
                 self._server.wait()
 
     def close(self) -> None:
-        """Ends the fork server; processes that decode end by themselves."""
+        """Ends the fork server; decoding processes end on their own."""
         if (control := self._control) is not None:
             self._forget(control)
 
@@ -150,14 +149,14 @@ PROCESSES = DecoderProcesses()
 
 
 def serve(control: socket.socket) -> None:
-    """Forks a process for each task, the next one as soon as one has its task, until the other side is closed."""
+    """Forks a process for each task, in advance, until the other side closes the socket."""
     from whisper_server.speech import decoding_task
 
-    # Children that ended need nobody to wait for them; whoever asked sees that their socket is closed.
+    # Nobody waits for child processes; the caller sees that their socket is closed.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(OSError):  # where /proc is hidden the kernel chooses by size, which is small
-        # When memory runs out, this is what the kernel is to take first.
+    with suppress(OSError):  # without /proc the kernel chooses by size, which is small
+        # When memory runs out, the kernel kills this process first.
         Path("/proc/self/oom_score_adj").write_text("1000")
     decoding_task.warm_up()
     gc.freeze()
@@ -166,7 +165,7 @@ def serve(control: socket.socket) -> None:
 
 
 def _fork_for_a_task(control: socket.socket, perform: Callable[..., None]) -> bool:
-    """Forks a process that performs the next task; returns when it has one, or died, and whether there may be more."""
+    """Forks a process for the next task. Returns when it has received one or died: whether there may be more."""
     taken, take = os.pipe()
     if os.fork() == 0:
         os.close(taken)
@@ -186,13 +185,13 @@ def _fork_for_a_task(control: socket.socket, perform: Callable[..., None]) -> bo
 
 
 def _report(reply: socket.socket, answer: Mapping[str, Any]) -> None:
-    """Sends an answer; whoever reached some seconds of sound gets processor time for more."""
+    """Sends a report; progress in the audio raises the limit of CPU time."""
     if "seconds" in answer:
         _allow_processor_time(_SECONDS + _SECONDS_PER_SECOND * answer["seconds"])
     try:
         reply.send(json.dumps(answer).encode()[:_MESSAGE_BYTES])
     except OSError:
-        os._exit(1)  # nobody waits for it any more
+        os._exit(1)  # nobody waits for the result
 
 
 def _be_confined() -> None:

@@ -26,20 +26,20 @@ _DECODER_DIED = (
 
 
 def check(path: Path, max_seconds: float, track: int | None = None) -> None:
-    """Raises what `decode` would raise, as far as the start of the file tells."""
+    """Raises what `decode` would raise, as far as the start of the file shows."""
     with path.open("rb") as source:
         _in_a_process([source.fileno()], max_seconds, track)
 
 
 def decode(path: Path, max_seconds: float, track: int | None = None, reached: Reached = lambda *_: None) -> Recording:
-    """The sound of a file at the times that a player shows; of 0 seconds where the file says so.
+    """The audio of a file, at the times that a player shows; it may be 0 seconds long.
 
     `track` is the number of an audio track, from 1; None is the one that a player would play, or the next one where
-    that cannot be decoded or is silent. `reached` is told the share of the file that was read, at least twice a second;
-    what it raises ends the work. The share begins again with another track.
+    that cannot be decoded or is silent. `reached` receives the share of the file that was read at least twice a
+    second; an exception that it raises ends the work. The share restarts with another track.
 
-    Raises NotAudio for a file that no decoder knows or that holds no sound, UndecodableAudio for a broken one and for
-    one that ends before the length that its header states, AudioTooLong, UnsupportedOption, NoSpace.
+    Raises NotAudio for unknown formats and files without audio, UndecodableAudio for damaged files and those that end
+    before the length in their header, AudioTooLong, UnsupportedOption, NoSpace.
     """
     recording = Recording()
     try:

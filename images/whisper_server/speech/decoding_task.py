@@ -1,4 +1,4 @@
-"""What a process that decodes is asked, and what it answers, as JSON: the other side trusts nothing that it says."""
+"""The task of a decoding process and its reports, as JSON, which the other side does not trust."""
 
 import importlib
 import io
@@ -18,10 +18,10 @@ Answer = Mapping[str, Any]
 
 
 def perform(task: Mapping[str, Any], descriptors: Sequence[int], report: Callable[[Answer], None]) -> None:
-    """Checks the file of the one descriptor, or decodes it into that of the second; the last report is the outcome.
+    """Checks a file, if there is one descriptor, or decodes it into the second; the last report is the outcome.
 
-    A report is `{"seconds", "share"}` of sound and of the file on the way; at the end `{}`, `{"error", "message",
-    "param"}` with the name of an SpeechError, `{"errno"}` for a file that cannot be written, or `{"traceback"}`.
+    Progress is reported as `{"seconds", "share"}` of audio and file; the outcome is `{}`, `{"error", "message",
+    "param"}` with the name of a SpeechError, `{"errno"}` of a file that cannot be written, or `{"traceback"}`.
     """
     try:
         if len(descriptors) == 1:
@@ -52,7 +52,7 @@ def _told(error: SpeechError) -> Answer:
 
 
 def warm_up() -> None:
-    """Imports and prepares all that decoding needs: a process that is confined cannot open a module's file."""
+    """Imports and initializes all that decoding needs: a confined process cannot open a module's file."""
     for module in pkgutil.walk_packages(av.__path__, "av."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)

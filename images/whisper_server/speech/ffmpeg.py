@@ -1,7 +1,6 @@
-"""The sound of a file, with FFmpeg's libraries: which track, which packets, and whether all of it is there.
+"""Decodes a file with FFmpeg's libraries: chooses the track, skips damaged packets, and detects truncated files.
 
-This runs in a process without rights, see `decoder_process`. It reads and writes through two open descriptors and opens
-nothing.
+This runs in a confined process, see `decoder_process`: it reads and writes two open file descriptors and opens nothing.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -25,14 +24,14 @@ from whisper_server.speech.file_parts import (
 )
 from whisper_server.speech.mono_sound import MonoSound, refuse_implausible, refuse_longer
 
-# Of FFmpeg's 370 formats those that are recordings. Among the others are lists of files, playlists with addresses,
-# devices, and pictures.
+# Those of FFmpeg's 370 formats that are recordings. The others include lists of files, playlists with URLs, devices and
+# images.
 _FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,asf_o,au,avi,caf,dsf,dss,dts,dtshd,eac3,flac,flv,iff,ircam,live_flv,loas,matroska,mlp,mov,"
     "mp3,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,nut,ogg,oma,qcp,rm,shn,tak,truehd,tta,voc,w64,wav,wtv,wv,xwma"
 )
-# Formats whose times are those that a player shows. For the others FFmpeg computes times from sizes, and is wrong where
-# the sampling rate changes.
+# Formats with timestamps, which players show. For the others FFmpeg computes times from sizes, which is wrong after a
+# change of the sampling rate.
 _TIMED = frozenset(
     (
         "amr",
@@ -49,15 +48,15 @@ _TIMED = frozenset(
         "wtv",
     )
 )
-# Formats whose header states the length of the sound; for the others FFmpeg guesses it from the bit rate.
+# Formats whose header contains the duration; for the others FFmpeg estimates it from the bit rate.
 _STATING_LENGTH = frozenset(("aiff", "au", "flac", "tta", "wv"))
-# Formats whose header states how many samples or packets there are; FFmpeg's length is that of what it finds.
+# Formats whose header contains the number of samples or packets; FFmpeg's duration is that of the data it finds.
 _STATING_FRAMES = frozenset(("avi", "caf"))
 
-# FFmpeg's own decoders refuse AMR's comfort noise, which phones send in pauses.
+# FFmpeg's own decoders reject AMR's comfort noise, which phones send in pauses.
 _BETTER_DECODERS = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}
 
-# Players skip packets that cannot be decoded. So does this, up to a quarter of them.
+# Like players, this skips packets that cannot be decoded, up to a quarter of them.
 _MOST_DAMAGED = 0.25
 _FEW_PACKETS = 2
 _MOST_PACKETS_WITHOUT_SOUND = 5000
@@ -81,9 +80,9 @@ def _audio_decoders() -> Iterator[str]:
 
 _OPTIONS = {
     "format_whitelist": _FORMATS,
-    # No decoder of pictures: FFmpeg would decode a cover, however large, while it looks for the streams.
+    # No image decoders: FFmpeg would decode cover art of any size while it probes the streams.
     "codec_whitelist": ",".join(_audio_decoders()),
-    # The file is open already. An empty list would mean all protocols.
+    # The file is already open. An empty list would mean all protocols.
     "protocol_whitelist": "none",
     "max_streams": str(_MOST_STREAMS),
 }
@@ -106,7 +105,7 @@ def check(source: int, max_seconds: float, track: int | None) -> None:
 
 def _check_track(part: Part, container: "av.container.InputContainer", ordinal: int, max_seconds: float) -> None:
     stream = container.streams.audio[ordinal]
-    # Before the length, which is computed from the rate; 0 where only a packet tells it.
+    # Before the duration, which is computed from the rate; 0 if only packets contain it.
     if stream.codec_context.sample_rate:
         refuse_implausible(stream.codec_context.sample_rate, stream.codec_context.channels)
     if (stated := _stated_end(part, container, stream)) is not None:
@@ -121,15 +120,15 @@ def _check_track(part: Part, container: "av.container.InputContainer", ordinal: 
 def decode(
     source: int, target: int, max_seconds: float, track: int | None, reached: Callable[[float, float], None]
 ) -> None:
-    """Writes the sound of an open file into another one: mono, 16 bits, 16 kHz, at the times that a player shows.
+    """Decodes an open file into another one: mono, 16 bits, 16 kHz, at the times that a player shows.
 
     `track` is the number of an audio track, from 1; None is the one that a player would play, or the next one where
-    that cannot be decoded or is silent. `reached` is told the length so far, in seconds, and the share of the file that
-    was read: its length need not be known.
+    that cannot be decoded or is silent. `reached` receives the decoded length in seconds and the share of the file that
+    was read.
 
-    Raises NotAudio for a file of no known format or without sound; UndecodableAudio for a broken one, and for one that
-    ends before the length that it states; AudioTooLong; UnsupportedOption for a track that is not there; OSError when
-    the target cannot be written.
+    Raises NotAudio for unknown formats and files without audio; UndecodableAudio for damaged files and those that end
+    before the length in their header; AudioTooLong; UnsupportedOption for a missing track; OSError if the target cannot
+    be written.
     """
     parts = parts_of(FileView(source))
     failures: list[UndecodableAudio] = []
@@ -146,7 +145,7 @@ def decode(
             failures.append(failure)
             continue
         if not sound.audible and sound.channels > 1:
-            # Channels in opposite phase, as of a microphone on the wrong plug, are silent when they are mixed.
+            # Channels in opposite phase, as from a balanced microphone on a stereo input, cancel each other in the mix.
             sound = MonoSound(target, max_seconds, told, first_channel=True)
             with _opened(parts[0]) as again:
                 _decode_track(parts, again, ordinal, sound)
@@ -161,7 +160,7 @@ def decode(
 
 
 def _decode_track(parts: list[Part], container: "av.container.InputContainer", ordinal: int, sound: MonoSound) -> None:
-    """Decodes a track of a file, whose first part is open."""
+    """Decodes one track of a file whose first part is open."""
     with _damage_told():
         _decode_part(parts[0], container, ordinal, sound)
         for part in parts[1:]:
@@ -171,7 +170,7 @@ def _decode_track(parts: list[Part], container: "av.container.InputContainer", o
 
 
 def _decode_part(part: Part, container: "av.container.InputContainer", ordinal: int, sound: MonoSound) -> None:
-    # The parts of a file may have fewer tracks than the first.
+    # Later parts of a file may have fewer tracks than the first.
     stream = container.streams.audio[min(ordinal, len(container.streams.audio) - 1)]
     stated = _stated_end(part, container, stream)
     start = sound.seconds
@@ -184,7 +183,7 @@ def _decode_part(part: Part, container: "av.container.InputContainer", ordinal: 
 
 @contextmanager
 def _damage_told() -> Iterator[None]:
-    """What FFmpeg raises while it reads or decodes becomes UndecodableAudio."""
+    """Turns FFmpeg's exceptions while reading and decoding into UndecodableAudio."""
     try:
         yield
     except MemoryError:
@@ -195,7 +194,7 @@ def _damage_told() -> Iterator[None]:
 
 @contextmanager
 def _opened(part: Part) -> "Iterator[av.container.InputContainer]":
-    """FFmpeg's view of a file that holds sound; what FFmpeg raises becomes NotAudio."""
+    """Opens a file with audio; turns FFmpeg's exceptions into NotAudio."""
     part.view.seek(0)
     try:
         container = av.open(part.view, "r", metadata_errors="ignore", container_options={**_OPTIONS, **part.options})
@@ -207,15 +206,15 @@ def _opened(part: Part) -> "Iterator[av.container.InputContainer]":
         if not container.streams.audio:
             raise NotAudio(_NO_SOUND)
         if len(container.streams) >= _MOST_STREAMS:
-            # FFmpeg reads no further, and raises nothing.
+            # FFmpeg stops reading without an exception.
             raise UndecodableAudio(f"The file has {_MOST_STREAMS} tracks or more. Export the sound alone.")
         yield container
 
 
 def _tracks(part: Part, track: int | None) -> "Iterator[tuple[av.container.InputContainer, int]]":
-    """The file opened for each audio track to try, and the track's position.
+    """The open file and the position of an audio track, for each track to try, the one that a player would play first.
 
-    First comes what a player would play. Raises UnsupportedOption, UndecodableAudio where no track can be tried.
+    Raises UnsupportedOption, UndecodableAudio if there is no track to try.
     """
     with _opened(part) as container:
         order = _in_order(container, track)
@@ -238,14 +237,14 @@ def _in_order(container: "av.container.InputContainer", track: int | None) -> li
 
 
 def _frames(container: "av.container.InputContainer", stream: AudioStream) -> Generator[AudioFrame, None, None]:
-    """Decoded frames of a track. Raises UndecodableAudio where more is damaged than a player would skip."""
+    """Decoded frames of a track. Raises UndecodableAudio if more is damaged than a player would skip."""
     for other in container.streams:
         if other is not stream:
             other.discard = Discard.all
     decoder = _decoder(stream)
     packets = damaged = since_sound = decoded = 0
     for packet in _packets(container, stream):
-        # The last one is empty: it asks for what the decoder still has.
+        # The last packet is empty: it flushes the decoder.
         packets += packet.size > 0
         since_sound += 1
         frames: list[AudioFrame] = []
@@ -268,7 +267,7 @@ def _frames(container: "av.container.InputContainer", stream: AudioStream) -> Ge
 
 
 def _packets(container: "av.container.InputContainer", stream: AudioStream) -> "Iterator[Packet[AudioStream]]":
-    """The packets of a track, and of what follows a place that cannot be read."""
+    """The packets of a track, also those after unreadable places."""
     for _ in range(_MOST_DAMAGED_PLACES):
         try:
             yield from container.demux(stream)
@@ -296,7 +295,7 @@ def _decoder(stream: AudioStream) -> AudioCodecContext:
 
 
 def _start(container: "av.container.InputContainer") -> float:
-    """When the file's time begins, in seconds: where its first picture or sound is."""
+    """Start of the file's timeline, in seconds: its first video or audio frame."""
     return (container.start_time or 0) / av.time_base
 
 
@@ -314,7 +313,7 @@ def _refuse_cut(stated: float, present: float) -> None:
 
 
 def _stated_end(part: Part, container: "av.container.InputContainer", stream: AudioStream) -> float | None:
-    """When a track ends by what the file's own header or index says, in seconds; None where it says nothing."""
+    """End of a track according to the file's header or index, in seconds; None if they do not contain it."""
     name = container.format.name
     if name == "mov,mp4,m4a,3gp,3g2,mj2":
         if stream.duration is None or stream.time_base is None:
@@ -330,7 +329,7 @@ def _stated_end(part: Part, container: "av.container.InputContainer", stream: Au
         return None if share is None else seconds * share
     if name in _STATING_FRAMES and stream.frames and stream.time_base is not None:
         return float(stream.frames * stream.time_base)
-    # Pictures and subtitles may last longer than the sound.
+    # Video and subtitles may be longer than the audio.
     alone = len(container.streams) == 1
     if name == "asf":
         return stated_asf_seconds(part.view) if alone else None
@@ -346,7 +345,7 @@ def _mp3_frame_seconds(rate: int) -> float:
 
 
 def _clock(tag: str) -> float | None:
-    """Matroska's statistics tag DURATION, hours:minutes:seconds, in seconds; None where it is something else."""
+    """Matroska's statistics tag DURATION, hours:minutes:seconds, in seconds; None if it has another format."""
     try:
         hours, minutes, seconds = tag.split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)

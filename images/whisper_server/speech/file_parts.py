@@ -1,6 +1,6 @@
-"""Files that hold more than their first header says: chained Ogg, joined WAV, WAV whose header was written too early.
+"""Files that contain more than their first header says: chained Ogg, concatenated WAV, WAV with a premature header.
 
-FFmpeg reads such a file up to the first change, or as much as the header states, and reports no error. Sources:
+FFmpeg reads such a file up to the first change, or as much as its header says, without an error. Sources:
 RFC 3533 (Ogg: chaining), Microsoft's Multimedia Programming Interface (RIFF).
 """
 
@@ -18,15 +18,15 @@ _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ASF_PROPERTIES = struct.Struct("<16sQ16sQQQQQQI")
 
 _CHUNK = struct.Struct("<4sI")
-# Programs that write WAV into a pipe do not know its size and write a number near one of these two limits instead.
+# Programs that write WAV to a pipe do not know its size and write a number near one of these two limits instead.
 _UNKNOWN_SIZE = 0x7FF00000
 
 
 @dataclass
 class FileView(io.RawIOBase):
-    """The bytes `start` to `end` of an open file, read at a position of its own.
+    """The bytes `start` to `end` of an open file, with a read position of its own.
 
-    The position of a descriptor is shared by everybody who inherited it.
+    Processes that inherit a descriptor share the descriptor's.
     """
 
     descriptor: int
@@ -49,7 +49,7 @@ class FileView(io.RawIOBase):
         return content
 
     def at(self, position: int, size: int) -> bytes:
-        """Up to `size` bytes from a position, fewer at the end of the file."""
+        """Up to `size` bytes at a position, fewer at the end of the file."""
         return os.pread(self.descriptor, max(0, min(size, self.size - position)), self.start + position)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -69,7 +69,7 @@ class FileView(io.RawIOBase):
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a file that FFmpeg is to read as a file, with the options that it needs to read all of it."""
+    """A part of a file that FFmpeg reads as a file, with the options for reading all of it."""
 
     view: FileView
     options: dict[str, str] = field(default_factory=dict)
@@ -86,9 +86,9 @@ def parts_of(file: FileView) -> list[Part]:
 
 
 def stated_wav_share(file: FileView) -> float | None:
-    """How many times as long as the file RIFF's own size field says that it is; None where it says nothing.
+    """RIFF's size field divided by the file's size; None if it contains no size.
 
-    FFmpeg takes the file's size for the length of a WAV that was cut.
+    FFmpeg reports the file's size as the length of a truncated WAV.
     """
     magic, size = _CHUNK.unpack(file.at(0, 8).ljust(8, b"\0"))
     if magic != b"RIFF" or size >= _UNKNOWN_SIZE or not file.size:
@@ -97,9 +97,9 @@ def stated_wav_share(file: FileView) -> float | None:
 
 
 def stated_mp3_frames(file: FileView) -> int | None:
-    """The number of frames by the Xing or Info header of an MP3, None where it has none.
+    """The number of frames in the Xing or Info header of an MP3, None if it has none.
 
-    FFmpeg guesses the length from the bit rate where files were joined and the header is the first one's.
+    FFmpeg estimates the length from the bit rate if files were concatenated and the header is that of the first.
     """
     id3 = file.at(0, 10).ljust(10, b"\0")
     start = 0
@@ -116,9 +116,9 @@ def stated_mp3_frames(file: FileView) -> int | None:
 
 
 def stated_asf_seconds(file: FileView) -> float | None:
-    """The length by the header of an ASF file (WMA), in seconds, None where it states none.
+    """The duration in the header of an ASF file (WMA), in seconds, None if it has none.
 
-    FFmpeg reads what is there and forgets it. Source: Microsoft's ASF specification, 3.2, File Properties Object.
+    FFmpeg replaces it by that of the data it reads. Source: Microsoft's ASF specification, 3.2, File Properties Object.
     """
     header = file.at(0, 16 * 1024)
     position = header.find(_ASF_FILE_PROPERTIES)
@@ -137,12 +137,12 @@ def _split(file: FileView, starts: list[int]) -> Iterator[FileView]:
 
 
 def _ogg_links(file: FileView) -> Iterator[int]:
-    """Where links of a chain begin, but the first: at a first page of a stream behind pages that are none."""
+    """Offsets of a chain's links but the first: first pages of a stream that follow other pages."""
     position, heading = 0, True
     while len(header := file.at(position, _OGG_HEADER.size)) == _OGG_HEADER.size:
         magic, _, flags, _, _, _, _, segments = _OGG_HEADER.unpack(header)
         if magic != b"OggS":
-            return  # damaged: FFmpeg finds the next page by itself
+            return  # damaged: FFmpeg finds the next page on its own
         first = bool(flags & _OGG_FIRST_PAGE)
         if first and not heading:
             yield position
@@ -159,7 +159,7 @@ def _wav_parts(file: FileView) -> Iterator[Part]:
             yield Part(view)
             return
         if view.at(behind, 4) != b"RIFF":
-            # The header was written with the first piece of the sound, whose size it states. The rest followed.
+            # The header was written with the first block of audio and contains its size; the rest followed.
             yield Part(view, {"ignore_length": "1"})
             return
         yield Part(FileView(file.descriptor, view.start, view.start + behind))
@@ -167,7 +167,7 @@ def _wav_parts(file: FileView) -> Iterator[Part]:
 
 
 def _behind_the_sound(wav: FileView) -> int | None:
-    """Where the first data chunk of a WAV ends, None where that is not known or not within the file."""
+    """End of the first data chunk of a WAV, None if it is unknown or not within the file."""
     position = 12
     while len(header := wav.at(position, _CHUNK.size)) == _CHUNK.size:
         name, size = _CHUNK.unpack(header)
@@ -179,8 +179,8 @@ def _behind_the_sound(wav: FileView) -> int | None:
 
 
 def _are_chunks(wav: FileView, position: int) -> bool:
-    """Whether nothing but RIFF chunks, or less than one, follows a position."""
-    # A chunk of odd length is padded, by some programs.
+    """Whether only RIFF chunks, or less than one, follow a position."""
+    # Some programs pad chunks of odd length.
     if _looks_like_chunk(wav, position + position % 2):
         position += position % 2
     while wav.size - position >= _CHUNK.size:
@@ -193,6 +193,6 @@ def _are_chunks(wav: FileView, position: int) -> bool:
 
 def _looks_like_chunk(wav: FileView, position: int) -> bool:
     name, size = _CHUNK.unpack(wav.at(position, _CHUNK.size).ljust(_CHUNK.size, b"\0"))
-    # A RIFF within a RIFF file is the next file.
+    # A RIFF header within a RIFF file starts the next file.
     printable = all(32 <= byte < 127 for byte in name)
     return name != b"RIFF" and printable and bool(position + size <= wav.size)

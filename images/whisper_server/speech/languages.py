@@ -38,7 +38,7 @@ _TAG = re.compile(r"([a-z]{2,3})(-[a-z0-9]{1,8})+", re.ASCII)
 
 
 def language_code(given: str, known: Collection[str]) -> str | None:
-    """The code among `known` of a language that a client named, None where it is to be detected.
+    """The code, one of `known`, of a language that a client named, None to detect it.
 
     Takes ISO codes, BCP 47 tags, English names, `auto` and nothing, in any case. Raises ValueError for others.
     """
@@ -47,7 +47,7 @@ def language_code(given: str, known: Collection[str]) -> str | None:
         return None
     candidates = [spelling]
     if tag := _TAG.fullmatch(spelling):
-        # The first two subtags before the first alone: zh-yue-HK is Cantonese, zh-TW is Chinese.
+        # The first two subtags take precedence over the first: zh-yue-HK is Cantonese, zh-TW is Chinese.
         candidates += ["-".join(spelling.split("-")[:2]), tag[1]]
     code = next((_SPELLINGS[candidate] for candidate in candidates if candidate in _SPELLINGS), None)
     if code not in known:

@@ -1,4 +1,4 @@
-"""Decoded frames of any rate and layout as mono samples of 16 bits at 16 kHz, each at its time."""
+"""Converts decoded frames of any rate and layout to mono samples, 16 bits, 16 kHz, at their times."""
 
 import array
 import os
@@ -13,29 +13,28 @@ from whisper_server.speech.errors import AudioTooLong, UndecodableAudio
 SAMPLE_RATE = 16_000
 SAMPLE_BYTES = 2
 
-# Below the lowest rate of telephones and above the highest of studios there are only broken headers. A sample of 1 Hz
-# would be 16,000 here.
+# Rates below telephony's and above studios' are broken headers. At 1 Hz each sample would become 16,000.
 _RATES = range(4000, 768_001)
-# What FFmpeg's resampler takes.
+# The limit of FFmpeg's resampler.
 _MOST_CHANNELS = 64
 _STEREO = 2
 
-# Timestamps of phones and browsers are off by less; a difference above this, in seconds, is a pause or a loss.
+# Timestamps of phones and browsers are less inaccurate; a larger gap, in seconds, is a pause or lost data.
 _HOLE_SECONDS = 0.1
-# Above it a hole is a broken timestamp, unless the file states that it is so long.
+# A longer gap is a broken timestamp, unless the file's duration covers it.
 _LONGEST_HOLE_SECONDS = 3600.0
-# About -60 dB of full scale: what a muted microphone and an encoder's rounding leave.
+# About -60 dBFS: the noise of a muted microphone and of an encoder's rounding.
 _AUDIBLE = 33
 _BUFFER_BYTES = 256 * 1024
 _REPORT_SECONDS = 30.0
 
 
 class MonoSound:
-    """Writes frames to a file, one behind the other, with silence where their times leave a hole.
+    """Writes consecutive frames to a file, with silence in the gaps between their times.
 
-    `reached` is told the length in seconds, every half minute of sound. Channels are mixed, but for `first_channel`.
-    `audible` says whether any sample was above -60 dB. Raises AudioTooLong, UndecodableAudio for frames that no
-    recording has, OSError when the file cannot be written.
+    `reached` receives the length in seconds, every half minute of audio. Channels are mixed, unless `first_channel`.
+    `audible` is whether any sample was above -60 dBFS. Raises AudioTooLong, UndecodableAudio for implausible frames,
+    OSError if the file cannot be written.
     """
 
     def __init__(
@@ -58,12 +57,12 @@ class MonoSound:
         self._mixer: _Mixer | None = None
 
     def begin(self, end: float) -> None:
-        """A file, or a part of one, begins at time 0; it states to end at `end`."""
+        """Starts a file, or a part of one, at time 0; according to its header it ends at `end`."""
         self._shift = self.seconds
         self._end = end
 
     def add(self, frame: AudioFrame, time: float | None) -> None:
-        """A frame, whose time is in seconds from the start of its file; None: it follows what came before."""
+        """Adds a frame; `time` is in seconds from the start of its file, None for the end of the previous frame."""
         refuse_implausible(frame.sample_rate, frame.layout.nb_channels)
         self.channels = max(self.channels, frame.layout.nb_channels)
         if time is not None:
@@ -81,7 +80,7 @@ class MonoSound:
             self._reached(self.seconds)
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Writes buffered samples."""
         self._drain()
         self._flush()
 
@@ -90,7 +89,7 @@ class MonoSound:
         if abs(hole) <= _HOLE_SECONDS:
             return
         if hole < 0 or (hole > _LONGEST_HOLE_SECONDS and time > self._end):
-            # The times of joined recordings begin again. Only the order counts there.
+            # The times of concatenated recordings restart: only the order counts.
             self._shift -= hole
             return
         self._refuse_longer(self.seconds + hole)
@@ -125,7 +124,7 @@ class MonoSound:
 
 
 class _Mixer:
-    """Frames of one kind as bytes of mono samples."""
+    """Converts frames of one format to mono samples."""
 
     def __init__(self, frame: AudioFrame, first_channel: bool) -> None:
         self._resampler: AudioResampler | None = None
@@ -134,13 +133,13 @@ class _Mixer:
         if first_channel and channels > 1:
             self._graph = _mixed(frame, "c0")
         elif channels > _STEREO and frame.layout.name == f"{channels} channels":
-            # Nothing says what the channels are. FFmpeg has no rule for mixing them, or takes one for a subwoofer.
+            # The channels are unnamed: FFmpeg cannot mix them, or takes one for a subwoofer.
             self._graph = _mixed(frame, "+".join(f"{1 / channels:.6f}*c{n}" for n in range(channels)))
         else:
             self._resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
 
     def mix(self, frame: AudioFrame | None) -> bytes:
-        """The samples that are ready; with None the last ones."""
+        """The samples that are ready; None flushes the rest."""
         if frame is not None:
             frame.pts = None
         if self._resampler is not None:
@@ -156,7 +155,7 @@ class _Mixer:
 
 
 def _mixed(frame: AudioFrame, mix: str) -> av.filter.Graph:
-    """A graph that mixes channels by a sum of terms as FFmpeg's filter `pan` has them."""
+    """A filter graph that mixes channels by a sum in the syntax of FFmpeg's filter `pan`."""
     graph = av.filter.Graph()
     source = graph.add_abuffer(
         sample_rate=frame.sample_rate,

@@ -9,27 +9,27 @@ from faster_whisper.vad import SileroVADModel
 from numpy.typing import NDArray
 
 _PROPERTIES = {
-    # In bfloat16, which OpenVINO would choose, the probabilities are others.
+    # In bfloat16, OpenVINO's default, the probabilities differ.
     "INFERENCE_PRECISION_HINT": "f32",
-    # Steps of a recurrent network are too small to be shared out.
+    # The steps of a recurrent network are too small for several threads.
     "INFERENCE_NUM_THREADS": 1,
     "NUM_STREAMS": 1,
     "ENABLE_CPU_PINNING": False,
 }
 
-# Steps of 32 ms that the network hears at once: with the library's 10,000 five minutes took 130 MB.
+# Steps of 32 ms per call: with the library's 10,000 five minutes took 130 MB.
 _AT_ONCE = 500
 
 
 class _Session:
-    """What `SileroVADModel` calls of an `onnxruntime.InferenceSession`."""
+    """The part of `onnxruntime.InferenceSession` that `SileroVADModel` uses."""
 
     def __init__(self, path: Path) -> None:
         self._network = openvino.Core().compile_model(path, "CPU", _PROPERTIES)
 
     def run(self, _: None, inputs: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """The network's outputs, all of them, in their order: probabilities, and the two states at the end."""
-        # A request of its own: threads may not share one.
+        """The network's outputs, in order: probabilities, and the two final states."""
+        # Threads must not share an inference request.
         request = self._network.create_infer_request()
         sound, state, cell = inputs["input"], inputs["h"], inputs["c"]
         found = []

@@ -1,8 +1,8 @@
-"""Threads that a window gets: one, or as many as there are processors, by what this machine does faster.
+"""Number of threads per window: one, or one per CPU, whichever is faster on this machine.
 
-The decoder's work for a token comes in pieces of microseconds, and a second thread is woken for each of them. What that
-costs differs by more than the work itself: on two processors of a virtual machine two threads were found to take 2.5
-times the seconds of one. Nothing but a measurement tells.
+The decoder's work for a token consists of operations of microseconds, and each wakes the other threads. The cost varies
+by more than the work itself: on two CPUs of a virtual machine two threads took 2.5 times as long as one. Only a
+measurement can tell.
 """
 
 import json
@@ -19,20 +19,20 @@ from whisper_server.engines.whisper.short_windows import FRAMES_PER_SECOND, Shor
 
 FILE = "window_threads.json"
 
-# That other windows are worked on at the same time is worth that one takes a little longer.
+# One thread per window may be slower by this factor, because windows are processed in parallel then.
 _WORTH = 1.25
 _SECONDS = 10
 _TOKENS = 24
-# The processors have gone to sleep by then, as before a request: to wake one is what the threads wait for.
+# CPUs are idle by then, as before a request: waking them is a part of the cost.
 _PAUSE = 0.1
 
 _logger = logging.getLogger("whisper_server")
 
 
 def fastest(folder: Path, what: str, cores: int, model_with: Callable[[int], ShortWindowModel]) -> ShortWindowModel:
-    """The model with the threads that are faster, measured once for `what` on this machine and kept in the folder.
+    """The model with the faster number of threads, measured once for `what` on this machine and saved in the folder.
 
-    One model is in memory at a time.
+    Only one model is in memory at a time.
     """
     what = f"{what}; CTranslate2 {ctranslate2.__version__}, {cores} of {_processor()}"
     known = _known(folder)
@@ -51,7 +51,7 @@ def fastest(folder: Path, what: str, cores: int, model_with: Callable[[int], Sho
 
 
 def seconds_of_a_window(model: ShortWindowModel) -> float:
-    """What a window of usual length takes, encoded and decoded to a usual number of tokens, five beams wide."""
+    """Seconds for a window of typical length and number of tokens, with a beam size of 5."""
     features = np.zeros((1, model.feature_extractor.mel_filters.shape[0], _SECONDS * FRAMES_PER_SECOND), np.float32)
     silence = ctranslate2.StorageView.from_array(features)
     begin, end = (model.hf_tokenizer.token_to_id(name) for name in ("<|startoftranscript|>", "<|endoftext|>"))
@@ -80,7 +80,7 @@ def _known(folder: Path) -> dict[str, Any]:
 
 
 def _keep(folder: Path, known: dict[str, Any]) -> None:
-    """Without the folder it is measured again at every start."""
+    """Saves the measurement; without the folder it is repeated at every start."""
     if not folder.is_dir():
         return
     unfinished = folder / f"{FILE}.new"

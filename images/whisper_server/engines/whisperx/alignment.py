@@ -1,4 +1,4 @@
-"""Exact times of words: WhisperX aligns the text with the sound, with a wav2vec 2.0 model for the language."""
+"""Exact word timestamps: WhisperX aligns text and audio with a wav2vec 2.0 model of the language."""
 
 import ast
 import importlib.resources
@@ -27,16 +27,16 @@ from whisper_server.speech.transcript import Segment, Word
 
 _logger = logging.getLogger("whisper_server")
 
-# Sound on either side of a segment, whose own times are wrong by so much.
+# Audio on either side of a segment, in seconds: the error of the decoder's timestamps.
 _MARGIN_SECONDS = 0.2
 
-# What is aligned in one piece.
+# The longest audio that is aligned at once.
 _LONGEST_SECONDS = 10
 
-# Segments that wait to be aligned, so that there is work while the next window is decoded.
+# Segments that may wait for alignment: work for the time in which the next window is decoded.
 _AHEAD = 32
 
-# How often it is said that the work goes on.
+# How often progress is reported.
 _ASK_SECONDS = 0.5
 
 # How long a model that could not be loaded is not tried again.
@@ -49,7 +49,7 @@ _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 @dataclass(frozen=True)
 class AlignModel:
-    """What WhisperX needs to align a language: a wav2vec 2.0 model and what WhisperX knows of it."""
+    """A wav2vec 2.0 model for one language, with WhisperX's metadata."""
 
     model: Any
     metadata: dict[str, Any]
@@ -57,7 +57,7 @@ class AlignModel:
 
 
 class Alignment:
-    """The alignment models that the operator chose, by language."""
+    """The configured alignment models, by language."""
 
     def __init__(self, settings: WhisperXSettings, residency: Residency) -> None:
         self._settings = settings
@@ -110,18 +110,18 @@ class Alignment:
 def aligned(
     segments: Iterable[Segment], recording: Recording, model: AlignModel, at_once: int, reached: Reached
 ) -> Generator[Segment, None, None]:
-    """The segments with exact times; they keep their own where WhisperX cannot align them, or would lose their text.
+    """The segments with exact times; those that WhisperX cannot align, or not without losing text, keep their own.
 
-    So many are aligned at once, each by as many threads as torch has: with one thread for each of two segments six
-    minutes took four fifths of what they took with two threads for one. `reached` is told the stage "alignment" when
-    the last segment is there.
+    `at_once` segments are aligned in parallel: with one thread each, two of them took four fifths of the time of one
+    with two threads (six minutes of audio). `reached` receives the stage "alignment" after the last segment was
+    decoded.
     """
     under_way: deque[Future[Segment]] = deque()
     with ThreadPoolExecutor(at_once) as executor:
         try:
             for segment in segments:
                 start = max(0.0, segment.start - _MARGIN_SECONDS)
-                # Here, for a recording has one place that it is read at.
+                # In this thread, because a recording has a single read position.
                 samples = recording.samples(start, segment.end + _MARGIN_SECONDS)
                 under_way.append(executor.submit(_aligned, segment, start, samples, model))
                 while under_way and (under_way[0].done() or len(under_way) > _AHEAD):
@@ -137,7 +137,7 @@ def aligned(
 
 
 def _aligned(segment: Segment, origin: float, samples: NDArray[np.float32], model: AlignModel) -> Segment:
-    """The segment, whose sound begins `origin` seconds after the recording."""
+    """Aligns a segment, whose samples start `origin` seconds into the recording."""
     cut = parts(segment)
     found = [_words(part, origin, samples, model) for part in cut]
     if not any(found):
@@ -147,8 +147,8 @@ def _aligned(segment: Segment, origin: float, samples: NDArray[np.float32], mode
 
 
 def parts(segment: Segment) -> list[Segment]:
-    """The segment in pieces of 10 s at most, cut between words where they are far apart: a model's memory grows with
-    what it hears at once, by some 25 MB a second."""
+    """The segment in parts of at most 10 s, cut at pauses between words: the model's memory grows by some 25 MB per
+    second of audio."""
     words = segment.words
     if segment.end - segment.start <= _LONGEST_SECONDS or segment.text != "".join(word.word for word in words):
         return [segment]
@@ -168,7 +168,7 @@ def parts(segment: Segment) -> list[Segment]:
 
 
 def _words(part: Segment, origin: float, samples: NDArray[np.float32], model: AlignModel) -> list[Word]:
-    """The words with exact times, none where they cannot be aligned; `samples` begin at `origin`, in seconds."""
+    """The words with exact times, empty if they cannot be aligned; `samples` start at `origin`, in seconds."""
     from whisperx.alignment import align
 
     start = max(origin, part.start - _MARGIN_SECONDS)
@@ -177,14 +177,14 @@ def _words(part: Segment, origin: float, samples: NDArray[np.float32], model: Al
     transcript = [{"start": 0.0, "end": len(sound) / SAMPLE_RATE, "text": part.text}]
     try:
         found = align(transcript, model.model, model.metadata, sound, model.device)
-    except (RuntimeError, ValueError, IndexError) as error:  # a model's own shortest input, for one
+    except (RuntimeError, ValueError, IndexError) as error:  # for example, audio below the model's minimum
         _logger.warning("%.1f s cannot be aligned: %s", part.end - part.start, error)
         return []
     return _timed([word for piece in found["segments"] for word in piece["words"]], part.text, start)
 
 
 def _timed(words: Sequence[dict[str, Any]], text: str, start: float) -> list[Word]:
-    """WhisperX's words in the recording's time, spaced as in the text; none when one has no time or text was lost."""
+    """WhisperX's words in the recording's time, spaced as in the text; empty if a time or text is missing."""
     timed: list[Word] = []
     for word in words:
         before = text[: len(text) - len(text.lstrip())]
@@ -232,13 +232,13 @@ def _refuse_what_is_not_here(name: str) -> None:
 
 
 def _torch_checkpoints() -> Path:
-    """Where torchaudio keeps what it fetched: torch.hub's folder."""
+    """The folder of torchaudio's downloads, which is torch.hub's."""
     return Path(os.environ.get("TORCH_HOME", "~/.cache/torch")).expanduser() / "hub" / "checkpoints"
 
 
 @cache
 def _whisperx_models() -> dict[str, str]:
-    """WhisperX's own model of each language. Read from its source, for importing it would import torch."""
+    """WhisperX's default model of each language. Read from its source, because importing it would import torch."""
     source = importlib.resources.files("whisperx").joinpath("alignment.py").read_text(encoding="utf-8")
     models: dict[str, str] = {}
     for statement in ast.parse(source).body:

@@ -1,4 +1,4 @@
-"""Who speaks when: the diarization pipeline, which is pyannote.audio's as WhisperX uses it."""
+"""Speaker diarization with pyannote.audio's pipeline, as in WhisperX."""
 
 import logging
 from collections.abc import Iterator
@@ -21,19 +21,18 @@ from whisper_server.speech.recording import Recording
 
 _logger = logging.getLogger("whisper_server")
 
-# Windows of sound that a model reads at once. On a CPU more are no faster, and the 32 of pyannote's own pipelines
-# take hundreds of megabytes.
+# Windows per batch. On a CPU more are no faster, and the 32 of pyannote's pipelines take hundreds of megabytes.
 _BATCH_ON_CPU = 2
 
 # The pipelines of pyannote hold 30 to 40 MB of weights, some of them in repositories of their own.
 _FEWEST_BYTES = 40_000_000
 
-# All but clustering, which takes a second or two.
+# Everything except clustering, which takes a second or two.
 _SHARE_OF_WINDOWS = 0.98
 
 
 class Diarization:
-    """The diarization pipeline that the operator chose."""
+    """The configured diarization pipeline."""
 
     def __init__(self, settings: WhisperXSettings, residency: Residency) -> None:
         self._settings = settings
@@ -41,7 +40,7 @@ class Diarization:
         self._residency = residency
 
     def check(self) -> None:
-        """Raises DiarizationUnavailable unless the pipeline's files are here, or could be fetched, which this does."""
+        """Downloads the pipeline's files if necessary. Raises DiarizationUnavailable if that fails."""
         self._files.folder()
 
     @contextmanager
@@ -81,10 +80,10 @@ def _stored_bytes(folder: Path) -> int:
 def speaker_turns(
     pipeline: Any, recording: Recording, speakers: Speakers, at_once: int, reached: Reached
 ) -> list[Turn]:
-    """Who speaks when in a recording, in the order of the starts; people who speak at once have turns that overlap.
+    """The speaker turns of a recording in the order of their starts; those of simultaneous speakers overlap.
 
     `pipeline` is a `pyannote.audio.pipelines.SpeakerDiarization`. An hour of recording takes 10 to 20 MB of memory.
-    `at_once` threads work. `reached` is told the stage "speakers" at least twice a second.
+    `at_once` threads are used. `reached` receives the stage "speakers" at least twice a second.
     """
     share = 0.0
 

@@ -1,7 +1,7 @@
-"""Fetches the alignment model of a language: `python -m whisper_server.engines.whisperx.fetch_alignment fr`.
+"""Downloads the alignment model of a language: `python -m whisper_server.engines.whisperx.fetch_alignment fr`.
 
-A deployment does it, so that no request waits for a download. Ends with 1, and says why on standard error, when there
-is none to be had.
+Deployments run this, so that no request waits for a download. Exits with 1, and a message on standard error, if the
+model is not available.
 """
 
 import sys

@@ -1,6 +1,6 @@
-"""Who speaks in each window of a recording, and how they sound: pyannote's segmentation and embeddings.
+"""The speakers of each window of a recording: pyannote's segmentation and embeddings.
 
-`SpeakerDiarization.apply` does the same with the whole recording in memory, and embeds speakers who are silent, too.
+`SpeakerDiarization.apply` does the same with the entire recording in memory, and embeds silent speakers, too.
 """
 
 from collections import deque
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from whisper_server.engines.whisperx.torch_models import set_threads
 from whisper_server.speech.recording import SAMPLE_RATE, Recording
 
-# How often it is said that the work goes on.
+# How often progress is reported.
 _ASK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Windows:
-    """How a recording is cut: windows of `seconds` every `step`, in frames of `frame_seconds` every `frame_step`."""
+    """The windows of a recording: `seconds` long every `step`, with frames of `frame_seconds` every `frame_step`."""
 
     seconds: float
     step: float
@@ -31,11 +31,11 @@ class Windows:
 
 @dataclass(frozen=True)
 class LocalSpeakers:
-    """Who speaks in each window. Speakers are numbered within a window: 0 in the next one may be somebody else.
+    """The local speakers of each window. They are numbered within a window: 0 in the next one may be another person.
 
-    `scores` (windows, frames, speakers) are probabilities of speech in 255ths; `active`, of the same shape, says where
-    that is speech. Each row of `embeddings` (rows, dimension) is how one of them sounds, speaker `speaker[row]` of
-    window `window[row]`, in the order of the windows; who says too little has none.
+    `scores` (windows, frames, speakers) are probabilities of speech in 255ths; `active`, of the same shape, is where
+    that counts as speech. Each row of `embeddings` (rows, dimension) is that of speaker `speaker[row]` of window
+    `window[row]`, in the order of the windows; speakers who say too little have none.
     """
 
     windows: Windows
@@ -47,7 +47,7 @@ class LocalSpeakers:
 
 
 class _Heard(NamedTuple):
-    """The same of a few windows, which are numbered from 0."""
+    """The same for a batch of windows, which are numbered from 0."""
 
     scores: NDArray[np.uint8]
     active: NDArray[np.bool_]
@@ -59,10 +59,10 @@ class _Heard(NamedTuple):
 def local_speakers(
     pipeline: Any, recording: Recording, at_once: int, progress: Callable[[float], None]
 ) -> LocalSpeakers:
-    """What a `pyannote.audio.pipelines.SpeakerDiarization` finds in the windows of a recording.
+    """Runs a `pyannote.audio.pipelines.SpeakerDiarization` on the windows of a recording.
 
-    The recording is read as the work goes on; `at_once` batches of windows are worked on by one thread each. `progress`
-    is told the share that is done, at least twice a second; what it raises ends the work.
+    The recording is read meanwhile; `at_once` batches of windows are processed in parallel, by one thread each.
+    `progress` receives the completed share at least twice a second; an exception that it raises ends the work.
     """
     number = _number_of_windows(pipeline._segmentation, recording)
     collected = _Collected(number, progress)
@@ -72,7 +72,7 @@ def local_speakers(
 
 
 class _Collected:
-    """What was heard in the first so many windows of all."""
+    """The results of the windows so far."""
 
     def __init__(self, number: int, progress: Callable[[float], None]) -> None:
         self._number = number
@@ -87,7 +87,7 @@ class _Collected:
 
     def add(self, heard: _Heard) -> None:
         if not self._rows:
-            # For all windows at once: to join the parts in the end would take their memory twice.
+            # Allocated for all windows: concatenating the parts at the end would take twice their memory.
             shape = (self._number, *heard.scores.shape[1:])
             self._scores, self._active = np.empty(shape, np.uint8), np.empty(shape, np.bool_)
         first, self._done = self._done, self._done + len(heard.scores)
@@ -107,7 +107,7 @@ def _windows(inference: Any) -> Windows:
 
 
 def _number_of_windows(inference: Any, recording: Recording) -> int:
-    """As many as it takes to reach the end: the last one is filled up with silence."""
+    """Enough windows to reach the end of the recording; the last one is padded with silence."""
     after_the_first: int = round((recording.seconds - inference.duration) * SAMPLE_RATE)
     step: int = round(inference.step * SAMPLE_RATE)
     return 1 + max(0, -(-after_the_first // step))
@@ -116,14 +116,14 @@ def _number_of_windows(inference: Any, recording: Recording) -> int:
 def _in_order(
     pipeline: Any, recording: Recording, number: int, at_once: int, ask: Callable[[], None]
 ) -> Iterator[_Heard]:
-    """What is heard in all windows, a batch at a time."""
+    """The results of all windows, batch by batch."""
     size = pipeline.segmentation_batch_size
     under_way: deque[Future[_Heard]] = deque()
-    # One thread of torch's for each: see `set_threads`.
+    # One torch thread for each: see `set_threads`.
     with ThreadPoolExecutor(at_once, "diarization", set_threads, (1,)) as executor:
         try:
             for first in range(0, number, size):
-                # Read here, for a recording has one place that it is read at.
+                # In this thread, because a recording has a single read position.
                 samples = _read(pipeline._segmentation, recording, first, min(size, number - first))
                 under_way.append(executor.submit(_heard, pipeline, samples))
                 if len(under_way) > at_once:
@@ -141,7 +141,7 @@ def _result(future: Future[_Heard], ask: Callable[[], None]) -> _Heard:
 
 
 def _read(inference: Any, recording: Recording, first: int, number: int) -> NDArray[np.float32]:
-    """The sound (windows, samples) of some windows from number `first` on."""
+    """The samples (windows, samples) of `number` windows from `first` on."""
     size, step = (round(seconds * SAMPLE_RATE) for seconds in (inference.duration, inference.step))
     start = first * step / SAMPLE_RATE
     length = (number - 1) * step + size
@@ -151,7 +151,7 @@ def _read(inference: Any, recording: Recording, first: int, number: int) -> NDAr
 
 
 def _heard(pipeline: Any, samples: NDArray[np.float32]) -> _Heard:
-    """Segmentation and embeddings of some windows, whose sound is (windows, samples)."""
+    """Segmentation and embeddings of a batch of windows, with samples (windows, samples)."""
     import torch
 
     waveforms = torch.from_numpy(samples)[:, None]
@@ -159,13 +159,13 @@ def _heard(pipeline: Any, samples: NDArray[np.float32]) -> _Heard:
     active = _speech(pipeline, scores)
     window, speaker = np.nonzero(active.any(axis=1))
     embeddings = _embedded(pipeline, waveforms, window, _masks(pipeline, active, samples.shape[1])[window, speaker])
-    # What cannot be embedded is NaN to pyannote's models.
+    # pyannote's models return NaN for speakers that cannot be embedded.
     known = ~np.isnan(embeddings).any(axis=1)
     return _Heard(np.rint(scores * 255).astype(np.uint8), active, embeddings[known], window[known], speaker[known])
 
 
 def _speech(pipeline: Any, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where somebody speaks, as pyannote finds it: a model that says who speaks together gives no probabilities."""
+    """Where somebody speaks, as in pyannote: powerset models return decisions, not probabilities."""
     from pyannote.audio.utils.signal import binarize
 
     if pipeline._segmentation.model.specifications.powerset:

@@ -1,6 +1,7 @@
-"""Where the files of the diarization pipeline are: a folder, or a Hugging Face cache that is filled from the hub.
+"""The files of the diarization pipeline: in a folder, or in the Hugging Face cache, which is filled from the Hub.
 
-Every way in which they may not be there is told apart, for each has another cure. torch is not needed for any of it.
+Each reason for which they may be missing has its own message, because each has another remedy. torch is not needed
+here.
 """
 
 import logging
@@ -17,7 +18,7 @@ _logger = logging.getLogger("whisper_server")
 
 _CONFIG = "config.yaml"
 
-# How long the hub's answer holds: a client that tries again must not wait for the hub again.
+# How long an error of the Hub is remembered: clients that retry must not wait for the Hub again.
 _REMEMBERED_SECONDS = 30
 
 
@@ -31,7 +32,7 @@ class PipelineFiles:
         self._refusal: tuple[float, DiarizationUnavailable] | None = None
 
     def folder(self) -> Path:
-        """The folder with the pipeline's `config.yaml`, whose files are all here. Raises DiarizationUnavailable."""
+        """The folder with the pipeline's `config.yaml` and all its files. Raises DiarizationUnavailable."""
         with self._lock:
             if self._refusal is not None and self._refusal[0] > time.monotonic():
                 raise self._refusal[1]
@@ -39,7 +40,7 @@ class PipelineFiles:
                 try:
                     self._folder = self._found()
                 except DiarizationUnavailable as refusal:
-                    # A folder is looked at again at once.
+                    # A folder is checked again at once.
                     seconds = 0 if self._name.startswith("/") else _REMEMBERED_SECONDS
                     self._refusal = (time.monotonic() + seconds, refusal)
                     raise
@@ -78,19 +79,19 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
 
 
 def _repositories(config: Mapping[str, Any]) -> Iterator[str]:
-    """Ids of the repositories whose models a pipeline uses besides its own; those have conditions of their own."""
+    """Ids of the other repositories whose models a pipeline uses; they have conditions of their own."""
     for model in config["pipeline"].get("params", {}).values():
         if isinstance(model, str) and model.count("/") == 1 and not model.startswith(("$", "/", ".")):
             yield model.partition("@")[0]
 
 
 def _snapshot(repository: str) -> Path:
-    """The folder of a repository's files, fetched from the hub unless they are here."""
+    """The folder of a repository's files, downloaded from the Hub if necessary."""
     import huggingface_hub
 
     with _explained(repository):
         try:
-            # Once fetched, the hub is not asked again: it may be down, the token expired.
+            # After the download the Hub is not contacted again: it may be down, or the token expired.
             return Path(huggingface_hub.snapshot_download(repository, local_files_only=True))
         except huggingface_hub.errors.LocalEntryNotFoundError:
             return Path(huggingface_hub.snapshot_download(repository))
@@ -98,7 +99,7 @@ def _snapshot(repository: str) -> Path:
 
 @contextmanager
 def _explained(repository: str) -> Iterator[None]:
-    """Turns what the hub's client raises into DiarizationUnavailable with what to do about it."""
+    """Turns exceptions of the Hub's client into DiarizationUnavailable with a message that says what to do."""
     import huggingface_hub
     from huggingface_hub import errors
 
@@ -112,7 +113,7 @@ def _explained(repository: str) -> Iterator[None]:
     try:
         yield
     except errors.LocalEntryNotFoundError as error:
-        # It hides what the client met when it asked the hub.
+        # Its cause is the actual error of the request to the Hub.
         raise _explanation(error.__cause__, repository, token) from error
     except (OSError, errors.OfflineModeIsEnabled) as error:
         raise _explanation(error, repository, token) from error

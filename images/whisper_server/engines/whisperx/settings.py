@@ -1,4 +1,4 @@
-"""What can be set of this server besides what every server has."""
+"""Settings of the WhisperX server besides the common ones."""
 
 from typing import Annotated
 

@@ -1,6 +1,7 @@
-"""Which speakers of different windows are one person: pyannote's clustering, on a sample of a long recording.
+"""Assigns the speakers of all windows to people: pyannote's clustering, on a sample of a long recording.
 
-It compares all pairs: for the 15,000 embeddings that pyannote's usual windows have in an hour it takes 900 MB and more.
+Clustering compares all pairs: for the 15,000 embeddings of an hour, with pyannote's default windows, it takes 900 MB or
+more.
 """
 
 from typing import Any
@@ -12,26 +13,26 @@ from whisper_server.engines.whisperx.local_speakers import LocalSpeakers
 from whisper_server.engines.whisperx.turns import NOBODY
 from whisper_server.speech.options import Speakers
 
-# Embeddings that are clustered: half a second and 36 MB.
+# Size of the sample: half a second and 36 MB.
 _SAMPLE = 3000
 
-# Who has less than this share of the speech is nobody of their own: where speakers change, windows mix their voices,
-# and the mixtures resemble each other. The longer a recording is, the more of them there are.
+# A cluster with less than this share of the speech is not a person: windows with a change of speaker mix two voices,
+# and these mixtures resemble each other. Longer recordings have more of them.
 _SMALLEST_SHARE = 0.02
 
 
 def people(clustering: Any, found: LocalSpeakers, speakers: Speakers) -> NDArray[np.int16]:
-    """Who each local speaker (windows, speakers) is: a number from 0, or NOBODY.
+    """The person of each local speaker (windows, speakers): a number from 0, or NOBODY.
 
-    `clustering` is one of pyannote.audio's that finds centroids, of embeddings that are compared by their angle.
-    Whoever says too little in a window to have an embedding is NOBODY there: the windows around it say who that is.
+    `clustering` is one of pyannote.audio's with centroids and cosine distance. Speakers without an embedding are NOBODY
+    in that window: the surrounding windows decide.
     """
     who = np.full((len(found.active), found.active.shape[2]), NOBODY, np.int16)
     if len(found.embeddings):
         likeness = _likeness(found, _wanted(clustering, found, speakers))
         rows = likeness.argmax(axis=1)
         if clustering.constrained_assignment:
-            # No two of a window are one person, unless there are more of them than people.
+            # Two speakers of a window are different people, unless there are more speakers than people.
             scores = np.full((*who.shape, likeness.shape[1]), -2.0)
             scores[found.window, found.speaker] = likeness
             constrained = clustering.constrained_argmax(scores)[found.window, found.speaker]
@@ -41,10 +42,10 @@ def people(clustering: Any, found: LocalSpeakers, speakers: Speakers) -> NDArray
 
 
 def _wanted(clustering: Any, found: LocalSpeakers, speakers: Speakers) -> NDArray[np.float64]:
-    """The centroids (people, dimension) of as many people as there may be.
+    """The centroids (people, dimension), in a number that `speakers` permits.
 
-    pyannote is asked for a number only where it finds fewer people by itself. Asked for fewer than it finds, its
-    agglomerative clustering joins people rather than to do without a mixture of two.
+    pyannote is given a number only if it finds fewer people on its own. Given fewer than it finds, its agglomerative
+    clustering merges people rather than dropping a mixture of two.
     """
     fewest, most = speakers.number or speakers.fewest or 1, speakers.number or speakers.most
     centroids = _large(_centroids(clustering, found, None), found, fewest)
@@ -56,7 +57,7 @@ def _wanted(clustering: Any, found: LocalSpeakers, speakers: Speakers) -> NDArra
 
 
 def _large(centroids: NDArray[np.float64], found: LocalSpeakers, fewest: int) -> NDArray[np.float64]:
-    """The centroids without those that are the nearest to too little speech; `fewest` are left in any case."""
+    """The centroids without those that are nearest to too little speech; at least `fewest` remain."""
     while len(centroids) > fewest:
         shares = _shares(centroids, found)
         if shares.min() >= _SMALLEST_SHARE:
@@ -66,7 +67,7 @@ def _large(centroids: NDArray[np.float64], found: LocalSpeakers, fewest: int) ->
 
 
 def _without_a_pair(centroids: NDArray[np.float64], found: LocalSpeakers) -> NDArray[np.float64]:
-    """The centroids with the two that are most alike as one."""
+    """The centroids with the two most similar ones merged."""
     directions = centroids / np.linalg.norm(centroids, axis=1, keepdims=True)
     alike = directions @ directions.T
     np.fill_diagonal(alike, -2)
@@ -76,7 +77,7 @@ def _without_a_pair(centroids: NDArray[np.float64], found: LocalSpeakers) -> NDA
 
 
 def _shares(centroids: NDArray[np.float64], found: LocalSpeakers) -> NDArray[np.float64]:
-    """How much of the speech each centroid is the nearest to."""
+    """The share of the speech that is nearest to each centroid."""
     spoken = found.active.sum(axis=1)[found.window, found.speaker]
     nearest = _likeness(found, centroids).argmax(axis=1)
     shares: NDArray[np.float64] = np.bincount(nearest, weights=spoken, minlength=len(centroids)) / spoken.sum()
@@ -91,7 +92,7 @@ def _likeness(found: LocalSpeakers, centroids: NDArray[np.float64]) -> NDArray[n
 
 
 def _centroids(clustering: Any, found: LocalSpeakers, number: int | None) -> NDArray[np.float64]:
-    """What pyannote takes for the centre of each person's embeddings in every so many windows."""
+    """pyannote's centroids of the embeddings of a sample of the windows."""
     from pyannote.audio.pipelines.utils.diarization import set_num_speakers
     from pyannote.core import SlidingWindow, SlidingWindowFeature
 

@@ -1,4 +1,4 @@
-"""Whose words are whose: words go to who speaks during them, and a segment ends where the speaker changes."""
+"""Assigns words to speakers; a segment ends where the speaker changes."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,14 +8,14 @@ from itertools import groupby
 from whisper_server.engines.whisperx.turns import SpeakerTurns, Turn
 from whisper_server.speech.transcript import UNKNOWN_SPEAKER, Segment, Word
 
-# A turn that begins or ends further from the text than this holds speech that Whisper left out.
+# A turn that starts or ends further from the text, in seconds, contains speech that Whisper omitted.
 _REACH_SECONDS = 1.0
 
 
 def by_speaker(segment: Segment, turns: SpeakerTurns) -> list[Segment]:
-    """The segment, in parts of one speaker each; UNKNOWN_SPEAKER where nobody was heard to speak.
+    """The segment in parts of one speaker each; UNKNOWN_SPEAKER if no turn overlaps it.
 
-    All text is kept. Tokens cannot be told apart: the first part has them.
+    All text is kept. Tokens cannot be assigned to parts: the first part has them all.
     """
     segment = _labelled(segment, turns)
     if "".join(word.word for word in segment.words).split() != segment.text.split():
@@ -38,10 +38,10 @@ def by_speaker(segment: Segment, turns: SpeakerTurns) -> list[Segment]:
 
 
 def at_turns(parts: Iterable[Segment], turns: SpeakerTurns) -> Iterator[Segment]:
-    """The same parts, which begin and end with their speaker's turns where those are near.
+    """The same parts, with the start and end of their speaker's turns if those are near.
 
-    Diarization finds out exactly when somebody begins and ends; the times of words are for the words. Where people talk
-    at once, the parts overlap as their turns do, but none begins before the one in front of it.
+    Diarization is more exact about when somebody speaks than the words are. Parts overlap where turns do, but none
+    starts before the previous one.
     """
     ends: dict[str | None, float] = {}
     held: Segment | None = None
@@ -81,7 +81,7 @@ def _labelled(segment: Segment, turns: SpeakerTurns) -> Segment:
 
 
 def _speaker_of(word: Word, of_segment: str, near: Sequence[Turn]) -> str | None:
-    """Who says a word: where people talk at once and nothing tells whose it is, who says the rest of the segment."""
+    """The speaker of a word; in overlapping speech that of the rest of the segment, if the turns do not decide."""
     seconds = _seconds(word, near)
     speaker = _most(seconds)
     if speaker is None or seconds.get(of_segment, 0.0) < seconds[speaker]:
@@ -90,7 +90,7 @@ def _speaker_of(word: Word, of_segment: str, near: Sequence[Turn]) -> str | None
 
 
 def _seconds(part: Segment | Word, near: Sequence[Turn]) -> Mapping[str, float]:
-    """How long each speaker speaks during a word or a segment, those who do."""
+    """Seconds for which each speaker speaks during a word or segment, without those who do not."""
     seconds: dict[str, float] = defaultdict(float)
     for turn in near:
         during = min(turn.end, part.end) - max(turn.start, part.start)
@@ -104,7 +104,7 @@ def _most(seconds: Mapping[str, float]) -> str | None:
 
 
 def _continued(names: Sequence[str | None], otherwise: str) -> list[str]:
-    """A word in a pause between turns is the one's who spoke before it, or else the first one's after it."""
+    """Assigns words between turns to the previous speaker, or else to the next one."""
     current = next((name for name in names if name is not None), otherwise)
     continued: list[str] = []
     for name in names:

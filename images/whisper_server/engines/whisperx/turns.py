@@ -1,8 +1,8 @@
-"""When each person speaks, out of windows that overlap.
+"""Speaker turns from overlapping windows.
 
-The rules are pyannote.audio's (`SpeakerDiarization.reconstruct`): as many people speak in a frame as its windows say on
-average, and they are the ones of whom the windows are surest. pyannote keeps a number for each person in each frame of
-each window, 700 MB for an hour with eight people; here frames come in blocks.
+The rules are pyannote.audio's (`SpeakerDiarization.reconstruct`): the number of people in a frame is the average over
+its windows, and they are those with the highest scores. pyannote keeps a number for each person in each frame of each
+window, 700 MB for an hour with eight people; here frames are processed in blocks.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,7 +21,7 @@ _BLOCK_FRAMES = 30_000
 
 
 class Turn(NamedTuple):
-    """From `start` to `end`, in seconds, somebody speaks."""
+    """Somebody speaks from `start` to `end`, in seconds."""
 
     start: float
     end: float
@@ -29,7 +29,7 @@ class Turn(NamedTuple):
 
 
 class SpeakerTurns:
-    """Turns in the order of their starts, of which those at some time are found without looking at all."""
+    """Turns in the order of their starts, with a search by time."""
 
     def __init__(self, turns: Sequence[Turn]) -> None:
         self._turns = turns
@@ -37,7 +37,7 @@ class SpeakerTurns:
         self._latest_ends = list(accumulate((turn.end for turn in turns), max))
 
     def during(self, start: float, end: float) -> list[Turn]:
-        """The turns that begin before `end` and end after `start`."""
+        """The turns that start before `end` and end after `start`."""
         first, after = bisect_right(self._latest_ends, start), bisect_left(self._starts, end)
         return [turn for turn in self._turns[first:after] if turn.end > start]
 
@@ -45,8 +45,8 @@ class SpeakerTurns:
 def turns(found: LocalSpeakers, people: NDArray[np.int16], shortest_pause: float) -> list[Turn]:
     """The turns of all people in the order of their starts; those of different people may overlap.
 
-    `people` (windows, speakers) says who each local speaker is, or NOBODY. Of one person, turns with less than
-    `shortest_pause` seconds between them are one. SPEAKER_00 is who speaks first, SPEAKER_01 who speaks next.
+    `people` (windows, speakers) is the person of each local speaker, or NOBODY. Turns of one person with less than
+    `shortest_pause` seconds between them are joined. SPEAKER_00 speaks first, SPEAKER_01 next.
     """
     number = int(people.max()) + 1
     if number == 0:
@@ -60,7 +60,7 @@ def turns(found: LocalSpeakers, people: NDArray[np.int16], shortest_pause: float
 
 
 def _runs(found: LocalSpeakers, speaks: NDArray[np.bool_]) -> Iterable[tuple[float, float]]:
-    """From the middle of each first frame in which somebody speaks to that of the next one in which they do not."""
+    """Spans from the middle of the first frame with speech to that of the next frame without."""
     edges = np.flatnonzero(np.diff(speaks, prepend=False, append=False)).clip(max=len(speaks) - 1)
     moments = edges * found.windows.frame_step + found.windows.frame_seconds / 2
     return [(start, end) for start, end in moments.reshape(-1, 2).tolist() if start < end]
@@ -76,13 +76,13 @@ def _joined(runs: Iterable[tuple[float, float]], shortest_pause: float) -> list[
 
 
 def _blocks(found: LocalSpeakers, people: NDArray[np.int16], number: int) -> Iterator[NDArray[np.bool_]]:
-    """Who speaks (frames, people) in one block of the recording's frames after the other."""
+    """Who speaks (frames, people), in consecutive blocks of frames."""
     windows, frames = found.windows, found.active.shape[1]
     starts = np.rint(np.arange(len(people)) * windows.step / windows.frame_step).astype(np.int64)
     end = round(((len(people) - 1) * windows.step + windows.seconds) / windows.frame_step) + 1
     for first in range(0, end, _BLOCK_FRAMES):
         size = min(_BLOCK_FRAMES, end - first)
-        # With room at both ends for windows that begin before the block or end after it.
+        # Padded at both ends for windows that start before the block or end after it.
         sure = np.zeros((frames + size + frames, number), np.float32)
         speaking, covering = np.zeros((2, len(sure)), np.float32)
         reach = np.searchsorted(starts, (first - frames + 1, first + size))
@@ -98,7 +98,7 @@ def _blocks(found: LocalSpeakers, people: NDArray[np.int16], number: int) -> Ite
 
 
 def _surest(sure: NDArray[np.float32], count: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """For each frame the `count` people with the highest values of `sure` (frames, people)."""
+    """The `count` people of each frame with the highest values of `sure` (frames, people)."""
     order = np.argsort(-sure, axis=1, kind="stable")
     is_chosen = np.zeros(sure.shape, np.bool_)
     np.put_along_axis(is_chosen, order, np.arange(sure.shape[1]) < count[:, None], axis=1)
