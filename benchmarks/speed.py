@@ -38,7 +38,7 @@ from benchmarks.whisper_faster import (
     wait_until_ready,
 )
 from demo.transcribe import read_env
-from tests.api.accuracy import errors
+from testbed.word_error_rate import errors
 
 OURS, SEQUENTIAL, BATCHED = "ours", "WhisperModel", "BatchedInferencePipeline(batch_size=8)"
 LIBRARIES = (OURS, SEQUENTIAL, BATCHED)

@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 
 from benchmarks.rows import Row, below, exactly
-from tests.api.accuracy import word_error_rate
+from testbed.word_error_rate import word_error_rate
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache"

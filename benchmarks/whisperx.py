@@ -25,8 +25,8 @@ import httpx
 
 from benchmarks.rows import Row, above, below
 from benchmarks.spoken_words import spoken
-from tests.api.accuracy import word_error_rate
-from tests.whisperx_api.diarization_error import Turn, diarization_error_rate, turns_of
+from testbed.diarization_error_rate import Turn, diarization_error_rate, turns_of
+from testbed.word_error_rate import word_error_rate
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache"

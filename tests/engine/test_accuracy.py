@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.api.accuracy import errors
+from testbed.word_error_rate import errors
 from tests.engine.conftest import BASE
 from whisper_server.engines.whisper import short_windows
 from whisper_server.engines.whisper.engine import FasterWhisperEngine

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.accuracy import word_error_rate
+from testbed.word_error_rate import word_error_rate
 from whisper_server.engines.whisper import batches
 from whisper_server.engines.whisper.engine import FasterWhisperEngine
 from whisper_server.speech.options import Options

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.api.accuracy import word_error_rate
+from testbed.word_error_rate import word_error_rate
 from whisper_server.engines import interruptible
 from whisper_server.engines.whisper.engine import FasterWhisperEngine
 from whisper_server.process.settings import Settings

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from testbed.word_error_rate import errors, word_error_rate
 from tests.api import sounds
-from tests.api.accuracy import errors, word_error_rate
 from whisper_server.engines.whisper.engine import FasterWhisperEngine
 from whisper_server.speech import decoding
 from whisper_server.speech.options import Options

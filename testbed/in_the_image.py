@@ -9,7 +9,7 @@ from typing import Any
 IMAGE = os.environ.get("WHISPERX_IMAGE", "whisper-services/whisperx:test")
 
 
-MODELS = Path(__file__).parents[2] / ".cache/models"
+MODELS = Path(__file__).parents[1] / ".cache/models"
 MODELS_IN_THE_IMAGE = "/cache/huggingface"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from tests.whisperx_api.in_the_image import in_the_image
+from testbed.in_the_image import in_the_image
 
 _BY_PYANNOTE = """
 import json, sys
