@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 
-from whisper_server.http import health, jobs, metrics, models, request_log
+from whisper_server.http import errors, health, jobs, metrics, models, request_log
 from whisper_server.http.docs import add_docs
-from whisper_server.http.errors import add_handlers
 from whisper_server.http.lingering_close import LingeringClose
 from whisper_server.http.openai import routes as openai
 from whisper_server.http.plain_http import PlainHttp
@@ -61,11 +60,13 @@ def create_app(
     app.state.preload = preload or Preload(engine)
     app.state.metrics = Metrics()
     app.state.jobs = JobStore(settings)
-    worker = JobWorker(engine, app.state.queue, app.state.jobs, settings.audio_limit, app.state.metrics)
+    worker = JobWorker(
+        engine, app.state.queue, app.state.jobs, settings.audio_limit, app.state.metrics, errors.failure_of
+    )
     for router in (*audio, models.router, jobs.router, health.router, metrics.router):
         app.include_router(router)
     add_docs(app, engine)
-    add_handlers(app)
+    errors.add_handlers(app)
     app.add_middleware(PlainHttp)
     app.add_middleware(LingeringClose)
     app.add_middleware(request_log.RequestLog, metrics=app.state.metrics)

@@ -3,8 +3,6 @@
 Source: the `Error` and `ErrorResponse` schemas of OpenAI's API specification.
 """
 
-import errno
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -16,7 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from whisper_server.speech import errors
+from whisper_server.work.disk_space import is_full_disk
 from whisper_server.work.inference_queue import QueueFull
+from whisper_server.work.job_errors import JobError, JobNotFound, StorageFull, TooManyJobs
+from whisper_server.work.job_records import Failure
 
 ErrorType = Literal["invalid_request_error", "rate_limit_error", "server_error"]
 
@@ -82,17 +83,6 @@ def internal_error(request_id: str) -> ApiError:
     return ApiError(500, message, code="internal_error")
 
 
-def is_full_disk(error: Exception) -> bool:
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def no_space() -> ApiError:
-    message = "The server has too little disk space left for this recording. Try again later, or send a smaller one."
-    return ApiError(503, message, param="file", code="no_space", retry_after=60)
-
-
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """`responses=` of a route: these error statuses, and any other, as OpenAI's object."""
     described: dict[int | str, dict[str, Any]] = {
@@ -136,12 +126,15 @@ _KNOWN = {
     errors.UndecodableAudio: _Known(400, code="undecodable_audio", param="file"),
     errors.UnsupportedOption: _Known(400, code="unsupported_option"),
     QueueFull: _Known(429, code="queue_full"),
+    JobNotFound: _Known(404, code="job_not_found", param="job_id"),
+    TooManyJobs: _Known(429, code="too_many_jobs"),
+    StorageFull: _Known(503, code="no_space", param="file"),
 }
 # The exceptions that `api_error` maps.
-KNOWN = (errors.SpeechError, QueueFull)
+KNOWN = (errors.SpeechError, JobError, QueueFull)
 
 
-def api_error(error: errors.SpeechError | QueueFull) -> ApiError:
+def api_error(error: errors.SpeechError | JobError | QueueFull) -> ApiError:
     """The HTTP error of an exception of `speech` or `work`."""
     known = _KNOWN[type(error)]
     param = getattr(error, "param", known.param)
@@ -149,6 +142,21 @@ def api_error(error: errors.SpeechError | QueueFull) -> ApiError:
     if isinstance(error, errors.NoSpace):
         retry_after = 60 if param == "file" else 3600
     return ApiError(known.status, str(error), param=param, code=known.code, retry_after=retry_after)
+
+
+def no_space() -> ApiError:
+    return api_error(StorageFull())
+
+
+def failure_of(error: Exception, request_id: str) -> Failure:
+    """What a client reads about a job that ended with an error."""
+    if isinstance(error, KNOWN):
+        told = api_error(error)
+    elif is_full_disk(error):
+        told = no_space()
+    else:
+        told = internal_error(request_id)
+    return Failure(**error_object(told).model_dump())
 
 
 def _from_framework(request: Request, error: HTTPException) -> HTTPException:
@@ -184,13 +192,13 @@ def add_handlers(app: FastAPI) -> None:
         return error_response(_from_validation(error.errors()))
 
     @app.exception_handler(errors.SpeechError)
+    @app.exception_handler(JobError)
     @app.exception_handler(QueueFull)
-    async def known_error(_: Request, error: errors.SpeechError | QueueFull) -> Response:
+    async def known_error(_: Request, error: errors.SpeechError | JobError | QueueFull) -> Response:
         return error_response(api_error(error))
 
-    @app.exception_handler(sqlite3.Error)
     @app.exception_handler(OSError)
-    async def system_error(_: Request, error: Exception) -> Response:
+    async def system_error(_: Request, error: OSError) -> Response:
         if not is_full_disk(error):
             raise error
         return error_response(no_space())

@@ -4,19 +4,68 @@ Source of `Prefer: respond-async`: RFC 7240, section 4.1.
 """
 
 import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
-from whisper_server.http.errors import described
-from whisper_server.http.formats import say_what_was_shortened
-from whisper_server.work.job_records import Job, Order
+from whisper_server.http import formats
+from whisper_server.http.errors import Error, described
+from whisper_server.http.json_pieces import Granularity
+from whisper_server.speech.engine import Stage
+from whisper_server.speech.transcript import Transcript
+from whisper_server.work.job_records import Order, Record, Status
 from whisper_server.work.job_store import JobStore
 
 router = APIRouter(tags=["Jobs"])
+
+_FORMAT: TypeAdapter[formats.Format] = TypeAdapter(formats.Format)
+_GRANULARITIES: TypeAdapter[list[Granularity]] = TypeAdapter(list[Granularity])
+
+
+class Job(BaseModel):
+    """A job. Times are in seconds since the epoch.
+
+    `stage` says what is being done, while it is in progress: `decoding` the file, telling `speakers` apart, writing
+    `text`, and `alignment` of words with the sound. `progress` is the share of all stages that is done, between 0 and
+    1; it begins again at 0 when a job is tried again after its server ended. `result` is what the request would have
+    been answered: an object, or the text of `text`, `srt` and `vtt`. `shortened` names the form fields of which not
+    everything was used, where there are such.
+    """
+
+    id: str
+    object: Literal["job"] = "job"
+    status: Status
+    stage: Stage | None = None
+    progress: float
+    model: str
+    created_at: int
+    started_at: int | None = None
+    finished_at: int | None = None
+    error: Error | None = None
+    result: dict[str, Any] | str | None = None
+    shortened: Sequence[str] | None = None
+
+    @classmethod
+    def of(cls, record: Record) -> "Job":
+        """A job without its result."""
+        error = record.error if record.status == "failed" else None
+        return cls(
+            id=record.id,
+            status=record.status,
+            stage=record.stage if record.status == "in_progress" else None,
+            progress=round(record.progress, 4),
+            model=record.order.options.model,
+            created_at=int(record.created),
+            started_at=None if record.started is None else int(record.started),
+            finished_at=None if record.finished is None else int(record.finished),
+            error=None if error is None else Error.model_validate(asdict(error)),
+        )
 
 
 class JobList(BaseModel):
@@ -43,10 +92,11 @@ def caller(
 
 
 async def accept(request: Request, audio: Path, order: Order) -> Response:
-    """The answer 202 for a new job. Raises ApiError 429 when there are too many jobs, 503 without disk space."""
+    """The answer 202 for a new job. Raises what `JobStore.add` raises."""
     jobs: JobStore = request.app.state.jobs
     # Copying a large recording takes seconds: in the threads that uploads have anyway.
-    job = await asyncio.get_running_loop().run_in_executor(request.app.state.preparing, jobs.add, audio, order)
+    loop = asyncio.get_running_loop()
+    job = Job.of(await loop.run_in_executor(request.app.state.preparing, jobs.add, audio, order))
     # Relative to the request's own address, which holds behind any proxy (RFC 9110, section 10.2.2).
     headers = {"location": f"/jobs/{job.id}", "preference-applied": "respond-async"}
     return JSONResponse(job.model_dump(exclude_none=True), 202, headers)
@@ -60,19 +110,31 @@ _Caller = Annotated[str | None, Depends(caller)]
 )
 def list_jobs(request: Request, caller: _Caller) -> JobList:
     jobs: JobStore = request.app.state.jobs
-    return JobList(data=jobs.all(caller))
+    return JobList(data=[Job.of(record) for record in jobs.all(caller)])
 
 
 @router.get("/jobs/{job_id}", summary="How far is a job?", responses=described(404), response_model=Job)
 def retrieve_job(request: Request, job_id: str, caller: _Caller) -> Response:
     jobs: JobStore = request.app.state.jobs
-    job = jobs.get(job_id, caller)
-    if job.status != "completed":
+    record = jobs.get(job_id, caller)
+    job = Job.of(record)
+    if record.status != "completed":
         return JSONResponse(job.model_dump(exclude_none=True))
-    result = jobs.result(job_id, caller)
-    response = Response(job.with_result(result), media_type="application/json")
-    say_what_was_shortened(response, result.shortened)
+    transcript = jobs.transcript(record)
+    job.shortened = transcript.shortened or None
+    # The result may be 10 MB, and is JSON already.
+    result = _rendered(transcript, record.order)
+    content = f'{job.model_dump_json(exclude_none=True)[:-1]},"result":{result}}}'
+    response = Response(content, media_type="application/json")
+    formats.say_what_was_shortened(response, transcript.shortened)
     return response
+
+
+def _rendered(transcript: Transcript, order: Order) -> str:
+    """What the request would have been answered, as JSON."""
+    response_format = _FORMAT.validate_python(order.response_format)
+    content = formats.render(transcript, response_format, _GRANULARITIES.validate_python(order.granularities))
+    return content if formats.is_json(response_format) else json.dumps(content)
 
 
 @router.delete(
@@ -83,4 +145,4 @@ def retrieve_job(request: Request, job_id: str, caller: _Caller) -> Response:
 )
 def cancel_job(request: Request, job_id: str, caller: _Caller) -> Job:
     jobs: JobStore = request.app.state.jobs
-    return jobs.cancel(job_id, caller)
+    return Job.of(jobs.cancel(job_id, caller))

@@ -25,7 +25,7 @@ from whisper_server.speech.options import Options
 from whisper_server.speech.transcript import Transcript
 from whisper_server.work import inference
 from whisper_server.work.inference_queue import InferenceQueue
-from whisper_server.work.job_records import Job, Order
+from whisper_server.work.job_records import Order
 
 
 class Form(Protocol):
@@ -68,7 +68,7 @@ def openapi_responses(
         },
         202: {
             "description": "With `Prefer: respond-async`: the created job; its URL is in `Location`.",
-            "model": Job,
+            "model": jobs.Job,
             "headers": {"Location": {"description": "Address of the job.", "schema": {"type": "string"}}},
         },
         **described(400, 404, 413, 415, 429, 503),

@@ -1,7 +1,6 @@
 """Limits of uploads: how many at once, minimum rate, maximum size, and free disk space."""
 
 import asyncio
-import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from starlette.types import Message
 from whisper_server.http.errors import ApiError, no_space
 from whisper_server.process.settings import Settings
 from whisper_server.work import shares
+from whisper_server.work.disk_space import has_space
 
 # Uploads at once. Each holds up to 0.6 MB of memory (measured) and a file on the disk.
 PLACES = 32
@@ -22,17 +22,12 @@ PLACES = 32
 _WINDOW_SECONDS = 60.0
 _WINDOW_BYTES = 64 * 1024
 
-# Kept free for the decoded audio of accepted recordings (115 MB per hour), jobs and logs; less on a small disk.
-_RESERVED_BYTES = 256 * 1024**2
-_RESERVED_SHARE = 0.1
-
 _PLACE = "whisper_server.upload_place"
 
 
 def refuse_full_disk(folder: Path, wanted: int) -> None:
     """Raises ApiError 503 if another `wanted` bytes would leave less than the reserve free."""
-    disk = shutil.disk_usage(folder)
-    if disk.free - wanted < min(_RESERVED_BYTES, disk.total * _RESERVED_SHARE):
+    if not has_space(folder, wanted):
         raise no_space()
 
 

@@ -58,9 +58,6 @@ class Settings(BaseSettings):
     (`small,Systran/*`). A path refers to a folder with a CTranslate2 model; its folder name is the model id."""
     data_folder: Path = Path("/data")
     """Volume for uploads that are being processed, and for jobs."""
-    job_store: Annotated[str, Field(pattern=r"^(|rediss?://.+)$")] = ""
-    """Queue of the jobs: empty for SQLite on the data volume, or `redis://HOST:PORT/DB`, which several servers can
-    share if they also share the data volume."""
     job_limit: NonNegativeInt = 100
     """Jobs that may be queued or running; above that, the response is 429. One client may have as many as remain free
     for others."""

@@ -1,4 +1,4 @@
-"""The thread that does jobs, one after the other, and the one that looks after them."""
+"""The thread that works on jobs, sequentially, and the one that looks after all of them."""
 
 import logging
 import threading
@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from whisper_server.http.errors import Error, api_error, error_object, internal_error, is_full_disk, no_space
 from whisper_server.process import cgroup
 from whisper_server.process.log_entry import Entry, write_job
 from whisper_server.process.metrics import Metrics
@@ -15,8 +14,10 @@ from whisper_server.speech.errors import NoSpace, SpeechError
 from whisper_server.speech.options import Options
 from whisper_server.speech.transcript import Transcript
 from whisper_server.work import inference
+from whisper_server.work.disk_space import is_full_disk
 from whisper_server.work.inference_queue import InferenceQueue
-from whisper_server.work.job_records import Order
+from whisper_server.work.job_errors import JobNotFound, StorageFull
+from whisper_server.work.job_records import Failure, Record, Status
 from whisper_server.work.job_store import JobStore
 from whisper_server.work.progress import Progress
 
@@ -26,11 +27,14 @@ _TEND_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
 _MEMORY_STEP = 0.05
 _PROGRESS_SECONDS = 1.0
-_POLL_SECONDS = (0.1, 1.0)
+
+# How long a worker does not look for the jobs of other processes, and after an error not at all.
+_POLL_SECONDS = 1.0
+_BACKOFF_SECONDS = 5.0
 
 
-class _Cancelled(Exception):
-    """The client does not want the job any more."""
+class _Unwanted(Exception):
+    """The job was cancelled, deleted, or given to another worker."""
 
 
 class _Stopping(Exception):
@@ -38,20 +42,29 @@ class _Stopping(Exception):
 
 
 class JobWorker:
-    """Does the jobs of a store with an engine, between requests."""
+    """Works on the jobs of a store with an engine, between requests.
+
+    `failure_of` says what a client reads about an error; its second argument is the id of the client's request.
+    """
 
     def __init__(
-        self, engine: Engine, queue: InferenceQueue, jobs: JobStore, max_seconds: float, metrics: Metrics
+        self,
+        engine: Engine,
+        queue: InferenceQueue,
+        jobs: JobStore,
+        max_seconds: float,
+        metrics: Metrics,
+        failure_of: Callable[[Exception, str], Failure],
     ) -> None:
         self._engine = engine
         self._queue = queue
         self._jobs = jobs
         self._max_seconds = max_seconds
         self._metrics = metrics
+        self._failure_of = failure_of
         self._stopping = threading.Event()
-        self._current: str | None = None
+        self._current: Record | None = None
         self._noted = 0.0
-        jobs.perform_with(self._perform)
         self._threads = [
             # As daemons: a step under way must not keep the process from stopping; the job's lease ends by itself.
             threading.Thread(target=self._work, name="jobs", daemon=True),
@@ -65,17 +78,34 @@ class JobWorker:
     def close(self, seconds: float = 10.0) -> None:
         """Stops; a job under way is given back at its next step, for which this waits some seconds."""
         self._stopping.set()
+        self._jobs.arrival.set()
         for thread in self._threads:
             thread.join(seconds)
 
     def _work(self) -> None:
-        from huey.consumer import Worker
-
-        # huey's own Consumer would take the process's signals; its worker is all that is needed.
-        delay, longest = _POLL_SECONDS
-        worker = Worker(self._jobs.huey, self._stopping, delay, longest, backoff=1.15)
         while not self._stopping.is_set():
-            worker.loop()
+            self._jobs.arrival.clear()
+            try:
+                if not self.work_once():
+                    self._jobs.arrival.wait(_POLL_SECONDS)
+            except Exception as error:
+                _logger.error("No job can be taken: %s", error)
+                self._stopping.wait(_BACKOFF_SECONDS)
+
+    def work_once(self) -> bool:
+        """Works on the job that waits first; whether there was one."""
+        job = self._jobs.claim()
+        if job is None:
+            return False
+        self._noted, self._current = 0.0, job
+        try:
+            self._attempt(job)
+        except Exception as error:
+            # The store itself, on a full disk for example. The job's lease ends, then it is tried again.
+            _logger.error("Job %s is left to be tried again: %s", job.id, error)
+        finally:
+            self._current = None
+        return True
 
     def _tend(self) -> None:
         tended = -_TEND_SECONDS
@@ -86,103 +116,101 @@ class JobWorker:
                 if time.monotonic() - tended >= _TEND_SECONDS:
                     tended = time.monotonic()
                     if current is not None:
-                        self._jobs.keep(current)
-                    self._jobs.tend()
+                        self._jobs.renew(current)
+                    for failed in self._jobs.tend():
+                        _log(failed, "failed")
             except Exception:
                 _logger.exception("the jobs cannot be looked after")
 
-    def _note_memory(self, job_id: str) -> None:
+    def _note_memory(self, job: Record) -> None:
         """Keeps the highest share of the memory that was in use, in steps: the store writes to the disk each time."""
         share = cgroup.memory_share()
         if share >= self._noted + _MEMORY_STEP:
             self._noted = share
-            self._jobs.note_memory(job_id, share)
+            self._jobs.note_memory(job, share)
 
-    def _perform(self, job_id: str) -> None:
-        order = self._jobs.order(job_id)
-        if order is None:
-            return
+    def _attempt(self, job: Record) -> None:
         try:
-            self._attempt(job_id, order)
-        except Exception as error:
-            # The store itself, on a full disk for one. The job's lease ends, then it is tried again.
-            _logger.error("Job %s is left to be tried again: %s", job_id, error)
-        finally:
-            self._current = None
-
-    def _attempt(self, job_id: str, order: Order) -> None:
-        entry = Entry(order.request_id, model=order.options.model)
-        try:
-            alone = self._jobs.start(job_id)
-            self._noted, self._current = 0.0, job_id
-            transcript = self._transcribe(job_id, order, alone)
-            self._jobs.complete(job_id, transcript)
-            self._metrics.count_work(order.options.model, transcript.duration, transcript.engine_seconds)
-            entry.audio_seconds, entry.engine_seconds = transcript.duration, transcript.engine_seconds
-            write_job(job_id, "completed", entry)
+            transcript = self._transcribe(job)
+            if not self._jobs.complete(job, transcript):
+                raise _Unwanted
+            self._metrics.count_work(job.order.options.model, transcript.duration, transcript.engine_seconds)
+            _log(job, "completed", transcript)
         except _Stopping:
-            self._jobs.give_back(job_id)
-        except _Cancelled:
-            write_job(job_id, "cancelled", entry)
-        except NoSpace as error:
-            self._postpone(job_id, error_object(api_error(error)))
-        except SpeechError as error:
-            self._fail(job_id, entry, error_object(api_error(error)))
+            self._jobs.give_back(job)
+        except _Unwanted:
+            self._drop(job)
         except Exception as error:
-            if self._jobs.is_cancelled(job_id):  # its audio went away while it was opened
-                write_job(job_id, "cancelled", entry)
-            elif is_full_disk(error):
-                self._postpone(job_id, error_object(no_space()))
-            else:
-                self._fail(job_id, entry, error_object(internal_error(order.request_id)), error)
-        finally:
-            self._jobs.leave(job_id)
+            self._end(job, error)
 
-    def _postpone(self, job_id: str, told: Error) -> None:
-        _logger.warning("Job %s found no disk space; it is tried again", job_id)
-        self._jobs.postpone(job_id, told)
+    def _drop(self, job: Record) -> None:
+        """Ends an attempt whose job is no longer this worker's."""
+        try:
+            status = self._jobs.get(job.id).status
+        except JobNotFound:
+            status = "cancelled"
+        if status == "cancelled":
+            _log(job, status)
+        else:
+            _logger.warning("Job %s was given to another worker: this one was silent for too long", job.id)
 
-    def _fail(self, job_id: str, entry: Entry, told: Error, failure: Exception | None = None) -> None:
-        self._jobs.fail(job_id, told)
-        write_job(job_id, "failed", entry, failure)
+    def _end(self, job: Record, error: Exception) -> None:
+        """Ends an attempt because of an error."""
+        failure = self._failure_of(error, job.order.request_id)
+        if not self._jobs.is_wanted(job):  # its recording was deleted before it was opened
+            self._drop(job)
+        elif isinstance(error, NoSpace | StorageFull) or is_full_disk(error):
+            _logger.warning("Job %s found no disk space; it is tried again", job.id)
+            self._jobs.postpone(job, failure)
+        elif self._jobs.fail(job, failure):
+            _log(job, "failed", unexpected=None if isinstance(error, SpeechError) else error)
 
-    def _transcribe(self, job_id: str, order: Order, alone: bool) -> Transcript:
+    def _transcribe(self, job: Record) -> Transcript:
         def raise_if_unwanted() -> None:
-            self._raise_if_unwanted(job_id)
+            self._raise_if_unwanted(job)
 
         turn = self._queue.background(raise_if_unwanted)
-        report = _Report(order.options, lambda progress: self._jobs.advance(job_id, progress))
+        report = _Report(job.order.options, lambda progress: self._jobs.advance(job, progress))
 
         def reached(stage: Stage, share: float) -> None:
             raise_if_unwanted()
             report(stage, share)
-            if not alone:
+            if not job.alone:
                 turn.give_way()
 
         @contextmanager
         def engine_turn() -> Iterator[None]:
             with turn:
-                if alone:
+                if job.alone:
                     self._engine.unload_unused()
                 yield
 
-        self._engine.prepare(order.options)
+        self._engine.prepare(job.order.options)
         return inference.transcribe(
             self._engine,
-            self._jobs.audio(job_id),
-            order.options,
+            self._jobs.audio(job),
+            job.order.options,
             self._max_seconds,
             reached,
-            on_decoded=report.begin,
             turn=engine_turn,
+            on_decoded=report.begin,
         )
 
-    def _raise_if_unwanted(self, job_id: str) -> None:
-        """Raises _Cancelled or _Stopping when the work has lost its purpose."""
-        if self._jobs.is_cancelled(job_id):
-            raise _Cancelled
+    def _raise_if_unwanted(self, job: Record) -> None:
+        """Raises _Unwanted or _Stopping when the work has lost its purpose."""
+        if not self._jobs.is_wanted(job):
+            raise _Unwanted
         if self._stopping.is_set():
             raise _Stopping
+
+
+def _log(
+    job: Record, status: Status, transcript: Transcript | None = None, unexpected: Exception | None = None
+) -> None:
+    entry = Entry(job.order.request_id, model=job.order.options.model)
+    if transcript is not None:
+        entry.audio_seconds, entry.engine_seconds = transcript.duration, transcript.engine_seconds
+    write_job(job.id, status, entry, unexpected)
 
 
 class _Report:
@@ -206,7 +234,6 @@ class _Report:
         self._told_stage, self._told = progress.stage, now
         try:
             self._advance(progress)
-        except Exception as error:
+        except StorageFull:
             # An hour's work is not to end for a number that nobody reads.
-            if not is_full_disk(error):
-                raise
+            _logger.debug("no disk space for the progress of a job")

@@ -1,6 +1,7 @@
 """A server that is killed, or whose disk is full, at any write that anything done with a job makes.
 
-Writes are those to the storage of the queue and those to the folder of the recordings. Whatever happens: no job is lost
+Writes are those to SQLite, commits included, and those to the folder of the recordings. An earlier version has used
+the database, so that what is kept for a rollback to it is under test as well. Whatever happens: no job is lost
 that a client was told of, none is done again whose transcript was stored, and nothing is left of those that are gone.
 """
 
@@ -8,15 +9,16 @@ import errno
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
-from whisper_server.http.errors import ApiError
+from tests.unit.whisper_server.sqlite_faults import FaultyConnection, connect_faulty, full_database
+from whisper_server.http.errors import failure_of
 from whisper_server.process.metrics import Metrics
 from whisper_server.process.settings import Settings
 from whisper_server.speech.engine import Reached
@@ -25,12 +27,19 @@ from whisper_server.speech.options import Options
 from whisper_server.speech.transcript import Transcript
 from whisper_server.work import inference, job_store, job_worker
 from whisper_server.work.inference_queue import InferenceQueue
+from whisper_server.work.job_errors import JobNotFound, StorageFull
 from whisper_server.work.job_records import Order
 from whisper_server.work.job_store import JobStore
 from whisper_server.work.job_worker import JobWorker
 
 TRANSCRIPT = Transcript("transcribe", MODEL, "en", 2.0, 1.0)
 TTL = 600
+
+# As huey 3.5 makes them.
+HUEY_TABLES = """
+create table kv (queue text not null, key text not null, value blob not null, primary key(queue, key));
+create table task (id integer not null primary key, queue text not null, data blob not null, priority real not null);
+"""
 
 
 class Killed(BaseException):
@@ -48,33 +57,46 @@ class Site:
         self.runs: list[str] = []
         self.stored: list[str] = []
         self.job_id = ""
+        self.server = ExitStack()
         self.does: Callable[[Reached], None] | None = None
         monkeypatch.setattr(time, "time", lambda: self.now)
         monkeypatch.setattr(inference, "transcribe", self._transcribe)
         monkeypatch.setattr(job_worker, "_PROGRESS_SECONDS", 0.0)
         for module, name in ((Path, "mkdir"), (Path, "unlink"), (shutil, "rmtree"), (shutil, "copyfile")):
             monkeypatch.setattr(module, name, self._counted(getattr(module, name)))
+        monkeypatch.setattr(FaultyConnection, "watch", staticmethod(lambda _: self._write(self.failure)))
+        monkeypatch.setattr(FaultyConnection, "executed", staticmethod(self._executed))
+        connect_faulty(monkeypatch)
+        self._completing: list[str] = []
+        with closing(sqlite3.connect(folder / "jobs.sqlite3")) as database:
+            database.executescript(HUEY_TABLES)
         self.begin()
 
     def begin(self) -> None:
         """Starts a server."""
-        self.store = JobStore(Settings(data_folder=self.folder, job_ttl=TTL))
-        self.worker = JobWorker(ScriptedEngine(), InferenceQueue(1), self.store, 100, Metrics())
-        storage = self.store.huey.storage
-        storage.sql("pragma synchronous=0")  # no power cut is tested, and each write would take milliseconds
-        for name in ("put_data", "put_if_empty", "delete_data", "enqueue"):
-            setattr(storage, name, self._counted(getattr(storage, name)))
+        self.server.close()
+        self.store = self.server.enter_context(closing(JobStore(Settings(data_folder=self.folder, job_ttl=TTL))))
+        self.worker = JobWorker(ScriptedEngine(), InferenceQueue(1), self.store, 100, Metrics(), failure_of)
+
+    def _write(self, failure: Callable[[], BaseException]) -> None:
+        if self.writes_left == 0:
+            raise failure()
+        if self.writes_left is not None:
+            self.writes_left -= 1
+
+    def _executed(self, verb: str, parameters: Sequence[Any]) -> None:
+        """Notes which transcripts were stored: those of completions that were committed."""
+        if verb == "UPDATE" and any(isinstance(parameter, bytes) for parameter in parameters):
+            self._completing.append(parameters[-2])
+        elif verb in ("COMMIT", "ROLLBACK"):
+            self.stored += self._completing if verb == "COMMIT" else []
+            self._completing = []
 
     def _counted(self, write: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*arguments: Any, **options: Any) -> Any:
-            if self.writes_left == 0:
-                if write.__name__ == "copyfile":
-                    Path(arguments[1]).write_bytes(b"so")
-                raise self.failure()
-            if self.writes_left is not None:
-                self.writes_left -= 1
-            if arguments and str(arguments[0]).endswith(".transcript") and write.__name__ == "put_data":
-                self.stored.append(arguments[0].split(".")[1])
+            if self.writes_left == 0 and write.__name__ == "copyfile":
+                Path(arguments[1]).write_bytes(b"so")
+            self._write(full_disk if self.failure is full_database else self.failure)
             return write(*arguments, **options)
 
         return counted
@@ -98,10 +120,9 @@ class Site:
         return self.store.add(upload, Order(Options(model=MODEL), "json", ["segment"], "request-1")).id
 
     def work(self) -> None:
-        """Does all that waits, as huey's worker would."""
-        while (task := self.store.huey.dequeue()) is not None:
-            with suppress(Exception):
-                self.store.huey.execute(task)
+        """Does all that waits."""
+        while self.worker.work_once():
+            pass
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
@@ -123,24 +144,20 @@ class Site:
         self.pass_time(1)
         self.work()
         with closing(sqlite3.connect(self.folder / "jobs.sqlite3")) as database:
-            rows = [str(row[0]) for row in database.execute("select key from kv union all select id from task")]
+            rows = [str(row[0]) for row in database.execute("SELECT id FROM job UNION ALL SELECT key FROM kv")]
         return rows + [path.name for path in (self.folder / "jobs").iterdir()]
 
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    yield Site(tmp_path, monkeypatch)
+    site = Site(tmp_path, monkeypatch)
+    yield site
+    site.server.close()
     monkeypatch.undo()
 
 
 def full_disk() -> OSError:
     return OSError(errno.ENOSPC, "No space left on device")
-
-
-def full_database() -> sqlite3.OperationalError:
-    error = sqlite3.OperationalError("database or disk is full")
-    error.sqlite_errorcode = sqlite3.SQLITE_FULL
-    return error
 
 
 # What is done with a job that waits behind another one, and below what may have become of it.
@@ -204,8 +221,7 @@ def is_given_back(site: Site) -> None:
 
 def is_offered_again(site: Site) -> None:
     for _ in range(2):
-        site.store.huey.dequeue()
-    site.store.start(site.job_id)
+        site.store.claim()
     site.pass_time(job_store.LEASE_SECONDS + 1)
 
 
@@ -237,7 +253,7 @@ OPERATIONS: dict[Callable[[Site], None], set[str]] = {
 def status(site: Site, job_id: str) -> str:
     try:
         return site.store.get(job_id).status
-    except ApiError:
+    except JobNotFound:
         return GONE
 
 
@@ -253,7 +269,7 @@ def test_a_fault_at_any_write(
         site.runs, site.stored = [], []
         site.failure, site.writes_left = failure, writes
         told = None
-        with suppress(Killed, OSError, sqlite3.OperationalError):
+        with suppress(Killed, OSError, StorageFull):
             operation(site)
             told = status(site, site.job_id)
         finished = site.writes_left > 0
@@ -278,7 +294,7 @@ def test_a_fault_while_a_job_is_added(site: Site, failure: Callable[[], BaseExce
         site.runs, site.stored = [], []
         site.failure, site.writes_left = failure, writes
         job_id = None
-        with suppress(Killed, OSError, sqlite3.OperationalError):
+        with suppress(Killed, OSError, StorageFull):
             job_id = site.add()
         site.recover()
         if job_id is not None:

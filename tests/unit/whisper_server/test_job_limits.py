@@ -1,27 +1,27 @@
 """Jobs that kill their worker, that nobody wants any more, and that are too many."""
 
-import json
 import shutil
+import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.unit.whisper_server.conftest import eventually, serving
+from tests.unit.whisper_server.conftest import eventually
 from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_server.sound import FILE
-from tests.unit.whisper_server.test_jobs import add, finished, job, order, submit, taken
-from whisper_server.http.errors import ApiError
+from tests.unit.whisper_server.sqlite_faults import FaultyConnection, connect_faulty, full_database
+from tests.unit.whisper_server.test_jobs import add, claimed, finished, job, order, submit
 from whisper_server.process.settings import Settings
 from whisper_server.speech.errors import NoSpace
-from whisper_server.speech.options import Options
 from whisper_server.speech.transcript import Transcript
 from whisper_server.work import job_store, job_worker
-from whisper_server.work.job_records import Order
+from whisper_server.work.job_errors import JobNotFound, StorageFull, TooManyJobs
 from whisper_server.work.job_store import JobStore
 from whisper_server.work.progress import Progress
 
@@ -31,14 +31,14 @@ TRANSCRIPT = Transcript("transcribe", MODEL, "en", 2.0, 1.0)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> JobStore:
-    return opened(tmp_path)
+def store(tmp_path: Path) -> Iterator[JobStore]:
+    store = opened(tmp_path)
+    yield store
+    store.close()
 
 
 def opened(folder: Path, limit: int = 100) -> JobStore:
-    store = JobStore(Settings(data_folder=folder, job_ttl=600, job_limit=limit))
-    store.perform_with(lambda _: None)
-    return store
+    return JobStore(Settings(data_folder=folder, job_ttl=600, job_limit=limit))
 
 
 @pytest.fixture
@@ -55,9 +55,9 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return pass_
 
 
-def keys(store: JobStore, job_id: str) -> list[str]:
-    kinds = ("record", "transcript", "cancelled", "lease", "lost")
-    return [kind for kind in kinds if store.huey.get(f"job.{job_id}.{kind}", peek=True) is not None]
+def rows(folder: Path) -> list[str]:
+    with closing(sqlite3.connect(folder / "jobs.sqlite3")) as database:
+        return [str(row[0]) for row in database.execute("SELECT id FROM job")]
 
 
 def test_a_job_whose_worker_dies_fails_after_three_attempts(
@@ -65,17 +65,16 @@ def test_a_job_whose_worker_dies_fails_after_three_attempts(
 ) -> None:
     job_id = add(store, tmp_path)
     for _ in range(3):
-        assert taken(store) == [job_id]
-        store.start(job_id)
+        attempt = claimed(store)
         later()
         store.tend()
-    assert taken(store) == []
+    assert store.claim() is None
     failed = store.get(job_id)
     assert failed.status == "failed"
     assert failed.error is not None
     assert failed.error.code == "too_many_attempts"
     assert "ended 3 times" in failed.error.message
-    assert not store.audio(job_id).exists()
+    assert not store.audio(attempt).exists()
     assert store.unfinished() == 0
 
 
@@ -86,71 +85,67 @@ def test_a_worker_that_always_dies_is_not_asked_for_ever(
     seen: set[str] = set()
     add(store, tmp_path)
     for _ in range(50):
-        for task in taken(store):
-            store.start(task)
-            attempts += 1
-        store = opened(tmp_path)
-        later()
-        store.tend()
-        seen |= {listed.status for listed in store.all()}
+        with closing(opened(tmp_path)) as server:
+            if server.claim():
+                attempts += 1
+            later()
+            server.tend()
+            seen |= {listed.status for listed in server.all()}
     assert attempts == 3
     assert seen == {"queued", "failed"}
     assert store.all() == [], "it was kept for its time"
 
 
 def test_a_job_that_waits_for_long_has_not_failed(store: JobStore, tmp_path: Path, later: Callable[[], None]) -> None:
-    """Its worker was killed before it began, or another job took the server with it."""
-    job_id = add(store, tmp_path)
-    for _ in range(5):
-        assert taken(store) == [job_id]
+    """Another job takes the server with it, again and again."""
+    deadly, waiting = add(store, tmp_path), add(store, tmp_path)
+    for _ in range(3):
+        attempt = claimed(store)
+        if attempt.id == waiting:
+            store.give_back(attempt)
+            attempt = claimed(store)
+        assert attempt.id == deadly
         later()
         store.tend()
-    assert store.get(job_id).status == "queued"
+    assert store.get(deadly).status == "failed"
+    assert store.get(waiting).status == "queued"
+    assert claimed(store).attempts == 1
 
 
 def test_a_server_that_stops_orderly_does_not_count(store: JobStore, tmp_path: Path) -> None:
     job_id = add(store, tmp_path)
     for _ in range(5):
-        assert taken(store) == [job_id]
-        store.start(job_id)
-        store.give_back(job_id)
+        store.give_back(claimed(store))
     assert store.get(job_id).status == "queued"
+    assert store.get(job_id).attempts == 0
 
 
-def test_jobs_of_an_earlier_version_are_done(settings: Settings) -> None:
-    """It did not count attempts, and its orders had no track."""
-    engine = ScriptedEngine()
-    with serving(engine, settings) as http:
-        engine.go.clear()
-        jobs = [submit(http)["id"] for _ in range(2)]
-        assert eventually(lambda: len(engine.asked) == 1)
-    storage = opened(settings.data_folder).huey
-    for job_id in jobs:
-        stored = json.loads(storage.get(f"job.{job_id}.record", peek=True))
-        del stored["attempts"], stored["order"]["options"]["track"]
-        storage.put(f"job.{job_id}.record", json.dumps(stored))
-    with serving(ScriptedEngine(), settings) as http:
-        assert [finished(http, job_id)["status"] for job_id in jobs] == ["completed"] * 2
-
-
+@pytest.mark.parametrize("worker_died", [True, False])
 def test_a_full_disk_in_the_middle_of_giving_back_loses_no_job(
-    store: JobStore, tmp_path: Path, later: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, later: Callable[[], None], monkeypatch: pytest.MonkeyPatch, worker_died: bool
 ) -> None:
-    def full(_: str) -> None:
-        raise OSError(28, "No space left on device")
+    def fail(_: str) -> None:
+        raise full_database()
 
+    connect_faulty(monkeypatch)
+    store = opened(tmp_path)
     job_id = add(store, tmp_path)
-    assert taken(store) == [job_id]
-    store.start(job_id)
-    later()
-    with monkeypatch.context() as broken:
-        broken.setattr(store, "_enqueue", full)
-        store.tend()
+    attempt = claimed(store)
+    with monkeypatch.context() as full:
+        full.setattr(FaultyConnection, "watch", staticmethod(fail))
+        if worker_died:
+            later()
+            store.tend()
+        else:
+            with pytest.raises(StorageFull):
+                store.give_back(attempt)
+        assert store.get(job_id).status == "in_progress"
     for _ in range(2):
         later()
         store.tend()
         store.tend()
-    assert taken(store) == [job_id], "once"
+    assert claimed(store).id == job_id
+    assert store.claim() is None, "once"
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), NoSpace("no space", param="file")])
@@ -174,21 +169,20 @@ def test_a_disk_that_is_full_while_a_job_runs(
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_nothing_is_left_of_a_job_that_was_forgotten_while_it_ran(store: JobStore, tmp_path: Path, times: int) -> None:
     job_id = add(store, tmp_path)
-    store.start(job_id)
+    attempt = claimed(store)
     for _ in range(min(times, 2)):
         store.cancel(job_id)
     if times == 3:
-        with pytest.raises(ApiError):
+        with pytest.raises(JobNotFound):
             store.cancel(job_id)
-    assert store.is_cancelled(job_id)
-    store.keep(job_id)
-    store.advance(job_id, Progress(order().options))
-    store.complete(job_id, TRANSCRIPT)
-    store.leave(job_id)
+    assert not store.is_wanted(attempt)
+    store.renew(attempt)
+    store.advance(attempt, Progress(order().options))
+    assert not store.complete(attempt, TRANSCRIPT)
     if times == 1:
         assert store.get(job_id).status == "cancelled"
     else:
-        assert keys(store, job_id) == []
+        assert rows(tmp_path) == []
         assert list((tmp_path / "jobs").iterdir()) == []
 
 
@@ -204,7 +198,7 @@ def test_deleting_twice_ends_the_work(http: httpx.Client, engine: ScriptedEngine
     assert finished(http, last)["status"] == "completed"
     assert engine.given == 1 + len(engine.segments), "it stopped at its next segment"
     http.delete(f"/jobs/{last}")
-    assert keys(opened(settings.data_folder), job_id) == []
+    assert rows(settings.data_folder) == []
     assert list((settings.data_folder / "jobs").iterdir()) == []
 
 
@@ -244,10 +238,9 @@ class TestShares:
 def test_a_limit_of_one(tmp_path: Path, owner: str | None) -> None:
     store = opened(tmp_path, limit=1)
     (tmp_path / "upload").write_bytes(b"sound")
-    asked = Order(Options(model=MODEL), "json", ["segment"], "request-1", owner)
-    store.add(tmp_path / "upload", asked)
-    with pytest.raises(ApiError, match="1 jobs of all clients"):
-        store.add(tmp_path / "upload", asked)
+    store.add(tmp_path / "upload", order(owner))
+    with pytest.raises(TooManyJobs, match="1 jobs of all clients"):
+        store.add(tmp_path / "upload", order(owner))
 
 
 def test_jobs_that_come_at_once_do_not_pass_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +258,7 @@ def test_jobs_that_come_at_once_do_not_pass_the_limit(tmp_path: Path, monkeypatc
     def attempt(_: int) -> bool:
         try:
             store.add(tmp_path / "upload", order())
-        except ApiError:
+        except TooManyJobs:
             return False
         return True
 

@@ -3,12 +3,11 @@
 Nothing says afterwards what the kernel killed a server for, but how much memory it had in use before.
 """
 
-import json
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -17,11 +16,11 @@ from tests.unit.whisper_server.conftest import eventually
 from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_server.sound import FILE
 from tests.unit.whisper_server.test_job_limits import later, opened, store
-from tests.unit.whisper_server.test_jobs import add, job, submit, taken
-from whisper_server.http.errors import Error
+from tests.unit.whisper_server.test_jobs import add, claimed, job, submit
 from whisper_server.process import cgroup
 from whisper_server.process.settings import Settings
 from whisper_server.speech.options import Options
+from whisper_server.work.job_records import Failure, Record
 from whisper_server.work.job_store import JobStore
 from whisper_server.work.progress import Progress
 
@@ -30,7 +29,7 @@ URL = "/v1/audio/transcriptions"
 __all__ = ["later", "store"]
 
 
-def failure(store: JobStore, job_id: str) -> Error:
+def failure(store: JobStore, job_id: str) -> Failure:
     failed = store.get(job_id)
     assert failed.status == "failed"
     assert failed.error is not None
@@ -39,16 +38,15 @@ def failure(store: JobStore, job_id: str) -> Error:
 
 def attempt(store: JobStore, later: Callable[[], None], memory: float, minutes: float) -> bool:
     """Whether an attempt was to have the memory for itself that came so far, and ended without a word."""
-    (job_id,) = taken(store)
-    alone = store.start(job_id)
+    attempt = claimed(store)
     progress = Progress(Options(model=MODEL))
     progress.seconds = 3840
     progress.reach("text", minutes / 64)
-    store.note_memory(job_id, memory)
-    store.advance(job_id, progress)
+    store.note_memory(attempt, memory)
+    store.advance(attempt, progress)
     later()
     store.tend()
-    return alone
+    return attempt.alone
 
 
 def test_the_next_attempt_is_alone(store: JobStore, tmp_path: Path, later: Callable[[], None]) -> None:
@@ -87,8 +85,13 @@ def test_a_job_alone_lets_no_request_in(
     http: httpx.Client, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what it does not need is not in memory."""
-    start = JobStore.start
-    monkeypatch.setattr(JobStore, "start", lambda *arguments: start(*arguments) is not None)
+    claim = JobStore.claim
+
+    def alone(store: JobStore) -> Record | None:
+        claimed = claim(store)
+        return claimed and replace(claimed, alone=True)
+
+    monkeypatch.setattr(JobStore, "claim", alone)
     engine.keeps_jobs_only = True
     engine.lingers_in = "text"
     engine.in_memory = {"other/model"}
@@ -109,21 +112,9 @@ def test_memory_is_noted_while_a_job_runs(
 ) -> None:
     """From its beginning on: what was in use before is not the job's."""
     monkeypatch.setattr(cgroup, "memory_share", lambda: 0.93)
-    start = JobStore.start
-
-    def slowly(*arguments: Any) -> bool:
-        time.sleep(1.5)
-        return start(*arguments)
-
-    monkeypatch.setattr(JobStore, "start", slowly)
     engine.lingers_in = "speakers"
     job_id = submit(http)["id"]
-
-    def noted() -> float:
-        stored = opened(settings.data_folder).huey.get(f"job.{job_id}.record", peek=True)
-        memory: float = json.loads(stored)["memory"]
-        return memory
-
     assert eventually(lambda: job(http, job_id).get("stage") == "speakers")
-    assert eventually(lambda: noted() == 0.93)
+    with closing(opened(settings.data_folder)) as store:
+        assert eventually(lambda: store.get(job_id).memory == 0.93)
     engine.lingers_in = None

@@ -2,6 +2,7 @@ import io
 import logging
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,18 @@ import pytest
 from tests.unit.whisper_server.conftest import eventually, serving
 from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_server.sound import FILE
-from whisper_server.http.errors import Error
 from whisper_server.process.settings import Settings
 from whisper_server.speech.errors import UndecodableAudio
 from whisper_server.speech.options import Options
+from whisper_server.speech.transcript import Transcript
 from whisper_server.work import job_store
-from whisper_server.work.job_records import Order
+from whisper_server.work.job_records import Failure, Order, Record
 from whisper_server.work.job_store import JobStore
+from whisper_server.work.progress import Progress
 
 URL = "/v1/audio/transcriptions"
 ASYNC = {"prefer": "respond-async, wait=10"}
+FAILURE = Failure("no", "server_error", None, None)
 
 
 def submit(http: httpx.Client, **form: str) -> dict[str, Any]:
@@ -191,14 +194,14 @@ def test_jobs_outlive_the_server(settings: Settings) -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> JobStore:
+def store(tmp_path: Path) -> Iterator[JobStore]:
     store = JobStore(Settings(data_folder=tmp_path, job_ttl=60))
-    store.perform_with(lambda _: None)
-    return store
+    yield store
+    store.close()
 
 
-def order() -> Order:
-    return Order(Options(model=MODEL), "json", ["segment"], "request-1")
+def order(owner: str | None = None) -> Order:
+    return Order(Options(model=MODEL), "json", ["segment"], "request-1", owner)
 
 
 def add(store: JobStore, tmp_path: Path) -> str:
@@ -207,34 +210,74 @@ def add(store: JobStore, tmp_path: Path) -> str:
     return store.add(path, order()).id
 
 
-def taken(store: JobStore) -> list[str]:
-    """Ids that workers would get now."""
-    tasks = iter(store.huey.dequeue, None)
-    return [task.args[0] for task in tasks]
+def claimed(store: JobStore) -> Record:
+    """The attempt of a worker that is free."""
+    attempt = store.claim()
+    assert attempt is not None
+    return attempt
 
 
-@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("reported", [True, False])
 def test_a_job_of_a_worker_that_died_goes_to_another(
-    store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+    store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reported: bool
 ) -> None:
     job_id = add(store, tmp_path)
-    assert taken(store) == [job_id]
-    if begun:
-        store.start(job_id)
+    first = claimed(store)
+    assert first.id == job_id
+    if reported:
+        store.advance(first, Progress(order().options))
     store.tend()
-    assert taken(store) == [], "its worker may still be there"
+    assert store.claim() is None, "its worker may still be there"
     later = time.time() + job_store.LEASE_SECONDS + 1
     monkeypatch.setattr(time, "time", lambda: later)
     store.tend()
     store.tend()
-    assert taken(store) == [job_id], "once"
     assert store.get(job_id).status == "queued"
+    assert claimed(store).id == job_id
+    assert store.claim() is None, "once"
+
+
+def test_a_worker_that_was_thought_dead_changes_nothing(
+    store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A virtual machine that was suspended, for example: another worker has its job."""
+    add(store, tmp_path)
+    suspended = claimed(store)
+    later = time.time() + job_store.LEASE_SECONDS + 1
+    monkeypatch.setattr(time, "time", lambda: later)
+    store.tend()
+    second = claimed(store)
+    assert second.id == suspended.id
+    assert not store.is_wanted(suspended)
+    before = store.get(second.id)
+    store.renew(suspended)
+    store.advance(suspended, Progress(order().options))
+    store.note_memory(suspended, 0.9)
+    store.postpone(suspended, FAILURE)
+    store.give_back(suspended)
+    assert not store.fail(suspended, FAILURE)
+    assert not store.complete(suspended, Transcript("transcribe", MODEL, "en", 2.0, 1.0))
+    assert store.get(second.id) == before
+    assert store.audio(second).exists()
+    assert store.complete(second, Transcript("transcribe", MODEL, "en", 2.0, 1.0))
+
+
+def test_jobs_are_done_in_their_order(store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose worker died or stopped waits behind the others."""
+    jobs = [add(store, tmp_path) for _ in range(4)]
+    died, stopped = claimed(store), claimed(store)
+    assert [died.id, stopped.id] == jobs[:2]
+    store.give_back(stopped)
+    later = time.time() + job_store.LEASE_SECONDS + 1
+    monkeypatch.setattr(time, "time", lambda: later)
+    store.tend()
+    assert [claimed(store).id for _ in jobs] == [*jobs[2:], jobs[1], jobs[0]]
 
 
 def test_results_are_kept_for_their_time(store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept, cancelled = add(store, tmp_path), add(store, tmp_path)
-    store.start(kept)
-    store.fail(kept, Error(message="no", type="server_error", param=None, code=None))
+    store.fail(claimed(store), FAILURE)
+    assert store.get(kept).status == "failed"
     store.cancel(cancelled)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 59)
@@ -269,8 +312,8 @@ def test_one_recording_that_cannot_be_deleted_holds_no_other_job_up(
     store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ended = [add(store, tmp_path) for _ in range(3)]
-    for job_id in ended:
-        store.fail(job_id, Error(message="no", type="server_error", param=None, code=None))
+    for _ in ended:
+        store.fail(claimed(store), FAILURE)
     stuck = ended[1]
     unlink = Path.unlink
 

@@ -1,8 +1,10 @@
 """Twelve hours of speech: 10 MB that are written, stored and read again without keeping others waiting."""
 
 import json
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -16,7 +18,6 @@ from whisper_server.http.formats import Format
 from whisper_server.process.settings import Settings
 from whisper_server.speech.options import Options
 from whisper_server.speech.transcript import Transcript, Word
-from whisper_server.work import job_store
 from whisper_server.work.job_records import Order, Record
 from whisper_server.work.job_storage import JobStorage
 
@@ -48,7 +49,6 @@ def rendering(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threadi
         return original(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(formats, "render", render)
-    monkeypatch.setattr(job_store, "render", render)
     return begun, go
 
 
@@ -87,11 +87,15 @@ def test_a_stored_transcript_has_a_line_for_each_segment(tmp_path: Path) -> None
     storage = JobStorage(Settings(data_folder=tmp_path))
     upload = tmp_path / "upload"
     upload.write_bytes(b"sound")
-    storage.add("job", upload, Record(order=Order(Options(model=MODEL), "json", [], "request-1"), created=0.0))
-    storage.put_transcript("job", TRANSCRIPT)
-    lines = storage.huey.get("job.job.transcript", peek=True).split(b"\n")
-    assert len(lines) == 1 + SEGMENTS
+    storage.add(upload, Record("job", Order(Options(model=MODEL), "json", [], "request-1"), created=0.0))
+    attempt = storage.claim(0.0, 1.0)
+    assert attempt is not None
+    assert storage.complete(attempt, 1.0, TRANSCRIPT)
+    with closing(sqlite3.connect(tmp_path / "jobs.sqlite3")) as database:
+        ((stored,),) = database.execute("SELECT transcript FROM job")
+    assert len(stored.split(b"\n")) == 1 + SEGMENTS
     assert storage.transcript("job") == TRANSCRIPT
+    storage.close()
 
 
 def test_a_job_s_result_is_what_it_was(http: httpx.Client, engine: ScriptedEngine) -> None:

