@@ -40,7 +40,7 @@ def is_there(connection: Connection) -> bool:
 
 
 def records(connection: Connection) -> Mapping[str, Record | None]:
-    """The jobs in its table, the oldest first; None for one that cannot be read."""
+    """The jobs in its table, the oldest first; None for one without a record, or whose record cannot be read."""
     stored: dict[str, dict[str, bytes | None]] = {}
     for row in connection.execute(_VALUES):
         _, job_id, kind = row["key"].split(".")
@@ -78,6 +78,8 @@ def hide(connection: Connection, job_id: str) -> None:
 
 
 def _read(job_id: str, stored: Mapping[str, bytes | None]) -> Record | None:
+    if "record" not in stored:  # what such a version left when a running job was deleted
+        return None
     try:
         return _record(job_id, {kind: value and _unpickled(value) for kind, value in stored.items()})
     except Exception as error:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 # What only some requests need. Each took a tenth of a second or more of a start; torch and its users took four fifths.
-LATE = {"httpx", "httpx2", "pandas", "pyannote", "redis", "requests", "scipy", "torch", "torchaudio", "transformers"}
+LATE = {"httpx", "httpx2", "pandas", "pyannote", "requests", "scipy", "torch", "torchaudio", "transformers"}
 
 LOOK = """
 import gc, json, logging, os, signal, sys, tempfile, threading
