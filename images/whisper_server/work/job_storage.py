@@ -217,9 +217,8 @@ class JobStorage:
         earlier = earlier_jobs.records(connection)
         known = {row["id"]: row["status"] for row in connection.execute("SELECT id, status FROM job")}
         unfinished = {job_id for job_id, status in known.items() if status in UNFINISHED}
-        # That version deletes the folder with the job. It was shown all unfinished jobs: those that are not there any
-        # more it has deleted.
-        deleted = (known.keys() | earlier.keys()) - self.ids() | unfinished - earlier.keys()
+        # That version deletes the folder with the job.
+        deleted = (known.keys() | earlier.keys()) - self.ids()
         for job_id in deleted:
             _delete(connection, job_id)
         for job_id, record in earlier.items():
@@ -228,8 +227,8 @@ class JobStorage:
             if job_id not in known or (job_id in unfinished and record.status not in UNFINISHED):
                 found = earlier_jobs.transcript(connection, job_id)
                 connection.execute(_INSERT, _row(record) | {"transcript": found})
-            if record.status in UNFINISHED:
-                earlier_jobs.show(connection, record)
+        for row in connection.execute(_RECORDS + "WHERE status IN ('queued', 'in_progress')").fetchall():
+            earlier_jobs.show(connection, _record(row))
 
 
 def _delete(connection: Connection, job_id: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.unit.whisper_server.conftest import serving
 from tests.unit.whisper_server.scripted_engine import ScriptedEngine
 from tests.unit.whisper_server.sound import FILE
+from tests.unit.whisper_server.test_job_faults import HUEY_TABLES
 from tests.unit.whisper_server.test_jobs import add, finished, job
 from whisper_server.process.settings import Settings
 from whisper_server.speech.options import Options, Speakers
@@ -148,6 +149,30 @@ def test_a_record_that_cannot_be_read_stops_nothing(tmp_path: Path, volume: Volu
     assert volume.statuses()["waiting"] == "queued"
     with closing(JobStore(volume.settings)) as store, pytest.raises(JobNotFound):
         store.get(broken)
+
+
+def test_a_transcript_that_a_deleted_job_left_is_deleted(volume: Volume) -> None:
+    """An earlier version stored it when a job that ran was deleted twice."""
+    job_id = "0" * 32
+    with closing(sqlite3.connect(volume.settings.data_folder / "jobs.sqlite3")) as database, database:
+        copied = "SELECT queue, ?, value FROM kv WHERE key = ?"
+        keys = [f"job.{name}.transcript" for name in (job_id, volume.ids["completed"])]
+        database.execute("INSERT INTO kv (queue, key, value) " + copied, keys)
+    assert volume.kept(job_id).keys() == {"transcript"}
+    volume.statuses()
+    assert volume.kept(job_id) == {}
+
+
+def test_a_version_with_huey_may_come_second(tmp_path: Path) -> None:
+    """It does not see the jobs that waited then; they wait for this version, and are shown from then on."""
+    volume = Volume(Settings(data_folder=tmp_path), {})
+    with closing(JobStore(volume.settings)) as store:
+        job_id = add(store, tmp_path)
+    with closing(sqlite3.connect(tmp_path / "jobs.sqlite3")) as database:
+        database.executescript(HUEY_TABLES)
+    with closing(JobStore(volume.settings)) as store:
+        assert store.get(job_id).status == "queued"
+    assert volume.kept(job_id).keys() == {"record"}
 
 
 def test_nothing_is_left_of_what_is_deleted(volume: Volume) -> None:
