@@ -19,7 +19,7 @@ from whisper_server.http.errors import Error, described
 from whisper_server.http.json_pieces import Granularity
 from whisper_server.speech.engine import Stage
 from whisper_server.speech.transcript import Transcript
-from whisper_server.work.job_records import Order, Record, Status
+from whisper_server.work.job_records import JobRequest, Record, Status
 from whisper_server.work.job_store import JobStore
 
 router = APIRouter(tags=["Jobs"])
@@ -60,7 +60,7 @@ class Job(BaseModel):
             status=record.status,
             stage=record.stage if record.status == "in_progress" else None,
             progress=round(record.progress, 4),
-            model=record.order.options.model,
+            model=record.request.options.model,
             created_at=int(record.created),
             started_at=None if record.started is None else int(record.started),
             finished_at=None if record.finished is None else int(record.finished),
@@ -91,12 +91,12 @@ def caller(
     return x_remote_user
 
 
-async def accept(request: Request, audio: Path, order: Order) -> Response:
+async def accept(request: Request, audio: Path, job_request: JobRequest) -> Response:
     """The answer 202 for a new job. Raises what `JobStore.add` raises."""
     jobs: JobStore = request.app.state.jobs
     # Copying a large recording takes seconds: in the threads that uploads have anyway.
     loop = asyncio.get_running_loop()
-    job = Job.of(await loop.run_in_executor(request.app.state.preparing, jobs.add, audio, order))
+    job = Job.of(await loop.run_in_executor(request.app.state.preparing, jobs.add, audio, job_request))
     # Relative to the request's own address, which holds behind any proxy (RFC 9110, section 10.2.2).
     headers = {"location": f"/jobs/{job.id}", "preference-applied": "respond-async"}
     return JSONResponse(job.model_dump(exclude_none=True), 202, headers)
@@ -123,17 +123,17 @@ def retrieve_job(request: Request, job_id: str, caller: _Caller) -> Response:
     transcript = jobs.transcript(record)
     job.shortened = transcript.shortened or None
     # The result may be 10 MB, and is JSON already.
-    result = _rendered(transcript, record.order)
+    result = _rendered(transcript, record.request)
     content = f'{job.model_dump_json(exclude_none=True)[:-1]},"result":{result}}}'
     response = Response(content, media_type="application/json")
     formats.say_what_was_shortened(response, transcript.shortened)
     return response
 
 
-def _rendered(transcript: Transcript, order: Order) -> str:
+def _rendered(transcript: Transcript, job_request: JobRequest) -> str:
     """What the request would have been answered, as JSON."""
-    response_format = _FORMAT.validate_python(order.response_format)
-    content = formats.render(transcript, response_format, _GRANULARITIES.validate_python(order.granularities))
+    response_format = _FORMAT.validate_python(job_request.response_format)
+    content = formats.render(transcript, response_format, _GRANULARITIES.validate_python(job_request.granularities))
     return content if formats.is_json(response_format) else json.dumps(content)
 
 

@@ -25,7 +25,7 @@ from whisper_server.speech.options import Options
 from whisper_server.speech.transcript import Transcript
 from whisper_server.work import inference
 from whisper_server.work.inference_queue import InferenceQueue
-from whisper_server.work.job_records import Order
+from whisper_server.work.job_records import JobRequest
 
 
 class Form(Protocol):
@@ -109,9 +109,9 @@ async def _respond(
             return inference.transcribe(engine, upload.path, options, settings.audio_limit, reached, on_event=on_event)
 
     if prefer_async:
-        order = Order(options, form.format, form.timestamp_granularities, entry.request_id, caller)
+        job_request = JobRequest(options, form.format, form.timestamp_granularities, entry.request_id, caller)
         with upload:
-            return await jobs.accept(request, upload.path, order)
+            return await jobs.accept(request, upload.path, job_request)
     place_of(request).free_soon()
     if form.stream:
         return await stream(request, queue, work, record)

@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from whisper_server.work.job_records import UNFINISHED, Failure, Order, Record
+from whisper_server.work.job_records import UNFINISHED, Failure, JobRequest, Record
 
 _logger = logging.getLogger("whisper_server")
 
@@ -65,7 +65,7 @@ def show(connection: Connection, record: Record) -> None:
     """Shows an unfinished job to a version that may come back, as a job that waits."""
     if is_there(connection):
         hide(connection, record.id)
-        shown = {"order": json.loads(TypeAdapter(Order).dump_json(record.order)), "created": record.created}
+        shown = {"order": json.loads(TypeAdapter(JobRequest).dump_json(record.request)), "created": record.created}
         row = ("whisper", f"job.{record.id}.record", pickle.dumps(json.dumps(shown)))
         connection.execute("INSERT INTO kv (queue, key, value) VALUES (?, ?, ?)", row)
 
@@ -95,9 +95,9 @@ def _unpickled(value: bytes) -> Any:
 
 def _record(job_id: str, stored: Mapping[str, Any]) -> Record:
     fields = json.loads(stored["record"])
-    order = TypeAdapter(Order).validate_python(fields.pop("order"))
+    request = TypeAdapter(JobRequest).validate_python(fields.pop("order"))
     error = fields.pop("error", None)
-    record = Record(job_id, order, error=Failure(**error) if error else None, **fields)
+    record = Record(job_id, request, error=Failure(**error) if error else None, **fields)
     if record.status not in UNFINISHED:
         return record
     if "cancelled" in stored:

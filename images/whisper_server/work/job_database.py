@@ -14,8 +14,8 @@ from whisper_server.work.job_errors import StorageFull
 # How long a statement waits for another process. Transactions take milliseconds, but the disk may be slow.
 _BUSY_SECONDS = 30.0
 
-# `place` is the job's place in the queue. `request` is the JSON of an Order, `error` of a Failure, `transcript` of a
-# Transcript. That is the last column because it may be 10 MB: SQLite reads the others without it.
+# `place` is the job's place in the queue. `request`, `error` and `transcript` are the JSON of a JobRequest, a Failure
+# and a Transcript. The transcript is the last column because it may be 10 MB: SQLite reads the others without it.
 _TABLE = """
 CREATE TABLE IF NOT EXISTS job (
     id TEXT NOT NULL PRIMARY KEY,

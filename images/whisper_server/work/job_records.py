@@ -17,7 +17,7 @@ STARVED = 0.8
 
 
 @dataclass(frozen=True)
-class Order:
+class JobRequest:
     """What a client asked for. `owner` is the client's name, None for a caller that bypasses the reverse proxy.
 
     `response_format` and `granularities` say how to present the transcript; only the HTTP side reads them.
@@ -52,7 +52,7 @@ class Record:
     """
 
     id: str
-    order: Order
+    request: JobRequest
     created: float
     status: Status = "queued"
     attempts: int = 0

@@ -21,7 +21,7 @@ from whisper_server.process.settings import Settings
 from whisper_server.speech.transcript import Segment, Transcript
 from whisper_server.work import earlier_jobs
 from whisper_server.work.job_database import JobDatabase
-from whisper_server.work.job_records import STATUSES, UNFINISHED, Failure, Order, Record, Status
+from whisper_server.work.job_records import STATUSES, UNFINISHED, Failure, JobRequest, Record, Status
 from whisper_server.work.progress import Progress
 
 _RECORDS = """
@@ -238,16 +238,16 @@ def _delete(connection: Connection, job_id: str) -> None:
 
 def _record(row: Row) -> Record:
     stored = dict(row)
-    order = replace(_json_of(Order).validate_json(stored.pop("request")), owner=stored.pop("owner"))
+    request = replace(_json_of(JobRequest).validate_json(stored.pop("request")), owner=stored.pop("owner"))
     error, alone = stored.pop("error"), bool(stored.pop("alone"))
-    return Record(order=order, error=Failure(**json.loads(error)) if error else None, alone=alone, **stored)
+    return Record(request=request, error=Failure(**json.loads(error)) if error else None, alone=alone, **stored)
 
 
 def _row(record: Record) -> dict[str, Any]:
-    stored = {name: value for name, value in vars(record).items() if name not in ("order", "error")}
+    stored = {name: value for name, value in vars(record).items() if name not in ("request", "error")}
     return stored | {
-        "owner": record.order.owner,
-        "request": _json_of(Order).dump_json(record.order, exclude={"owner"}).decode(),
+        "owner": record.request.owner,
+        "request": _json_of(JobRequest).dump_json(record.request, exclude={"owner"}).decode(),
         "error": json.dumps(asdict(record.error)) if record.error else None,
         "transcript": None,
     }

@@ -17,7 +17,7 @@ from whisper_server.speech.transcript import Transcript
 from whisper_server.work import shares
 from whisper_server.work.disk_space import has_space, is_full_disk
 from whisper_server.work.job_errors import JobNotFound, StorageFull, TooManyJobs
-from whisper_server.work.job_records import Failure, Order, Record, Status
+from whisper_server.work.job_records import Failure, JobRequest, Record, Status
 from whisper_server.work.job_storage import JobStorage
 from whisper_server.work.progress import Progress
 
@@ -56,16 +56,16 @@ class JobStore:
 
     # For clients
 
-    def add(self, audio: Path, order: Order) -> Record:
+    def add(self, audio: Path, request: JobRequest) -> Record:
         """A new job for a copy of a file. Raises TooManyJobs."""
         if not has_space(self._storage.folder, audio.stat().st_size):
             raise StorageFull
-        self._admit(order.owner)
+        self._admit(request.owner)
         try:
-            return self._added(Record(uuid.uuid4().hex, order, created=time.time()), audio)
+            return self._added(Record(uuid.uuid4().hex, request, created=time.time()), audio)
         finally:
             with self._lock:
-                self._arriving[order.owner] -= 1
+                self._arriving[request.owner] -= 1
 
     def _admit(self, owner: str | None) -> None:
         """Counts a job that is being added. Raises TooManyJobs."""
@@ -98,7 +98,7 @@ class JobStore:
     def get(self, job_id: str, caller: str | None = None) -> Record:
         """Raises JobNotFound."""
         record = self._storage.record(job_id)
-        if record is None or caller not in (None, record.order.owner):
+        if record is None or caller not in (None, record.request.owner):
             raise JobNotFound
         return record
 

@@ -134,7 +134,7 @@ class JobWorker:
             transcript = self._transcribe(job)
             if not self._jobs.complete(job, transcript):
                 raise _Unwanted
-            self._metrics.count_work(job.order.options.model, transcript.duration, transcript.engine_seconds)
+            self._metrics.count_work(job.request.options.model, transcript.duration, transcript.engine_seconds)
             _log(job, "completed", transcript)
         except _Stopping:
             self._jobs.give_back(job)
@@ -156,7 +156,7 @@ class JobWorker:
 
     def _end(self, job: Record, error: Exception) -> None:
         """Ends an attempt because of an error."""
-        failure = self._failure_of(error, job.order.request_id)
+        failure = self._failure_of(error, job.request.request_id)
         if not self._jobs.is_wanted(job):  # its recording was deleted before it was opened
             self._drop(job)
         elif isinstance(error, NoSpace | StorageFull) or is_full_disk(error):
@@ -170,7 +170,7 @@ class JobWorker:
             self._raise_if_unwanted(job)
 
         turn = self._queue.background(raise_if_unwanted)
-        report = _Report(job.order.options, lambda progress: self._jobs.advance(job, progress))
+        report = _Report(job.request.options, lambda progress: self._jobs.advance(job, progress))
 
         def reached(stage: Stage, share: float) -> None:
             raise_if_unwanted()
@@ -185,11 +185,11 @@ class JobWorker:
                     self._engine.unload_unused()
                 yield
 
-        self._engine.prepare(job.order.options)
+        self._engine.prepare(job.request.options)
         return inference.transcribe(
             self._engine,
             self._jobs.audio(job),
-            job.order.options,
+            job.request.options,
             self._max_seconds,
             reached,
             turn=engine_turn,
@@ -207,7 +207,7 @@ class JobWorker:
 def _log(
     job: Record, status: Status, transcript: Transcript | None = None, unexpected: Exception | None = None
 ) -> None:
-    entry = Entry(job.order.request_id, model=job.order.options.model)
+    entry = Entry(job.request.request_id, model=job.request.options.model)
     if transcript is not None:
         entry.audio_seconds, entry.engine_seconds = transcript.duration, transcript.engine_seconds
     write_job(job.id, status, entry, unexpected)

@@ -18,13 +18,13 @@ from whisper_server.speech.options import Options
 from whisper_server.speech.transcript import Transcript
 from whisper_server.work import job_store
 from whisper_server.work.job_errors import JobNotFound, TooManyJobs
-from whisper_server.work.job_records import Order
+from whisper_server.work.job_records import JobRequest
 from whisper_server.work.job_store import JobStore
 from whisper_server.work.progress import Progress
 
 PROCESSES = 3
 LEASE_SECONDS = 1
-ORDER = Order(Options(model=MODEL), "json", ["segment"], "request-1")
+REQUEST = JobRequest(Options(model=MODEL), "json", ["segment"], "request-1")
 TRANSCRIPT = Transcript("transcribe", MODEL, "en", 300.0, 1.0, [segment(number, " Go on.") for number in range(300)])
 
 
@@ -47,7 +47,7 @@ class Process:
 
     def add(self) -> None:
         with suppress(TooManyJobs):
-            self.mine.append(self.store.add(self.upload, ORDER).id)
+            self.mine.append(self.store.add(self.upload, REQUEST).id)
             self.say("added", self.mine[-1])
 
     def cancel(self) -> None:
@@ -69,7 +69,7 @@ class Process:
         with suppress(FileNotFoundError):  # cancelled
             assert self.store.audio(attempt).read_bytes() == self.upload.read_bytes()
         self.store.renew(attempt)
-        self.store.advance(attempt, Progress(ORDER.options))
+        self.store.advance(attempt, Progress(REQUEST.options))
         if self.store.complete(attempt, TRANSCRIPT):
             self.say("completed", attempt.id)
 

@@ -28,7 +28,7 @@ from whisper_server.speech.transcript import Transcript
 from whisper_server.work import inference, job_store, job_worker
 from whisper_server.work.inference_queue import InferenceQueue
 from whisper_server.work.job_errors import JobNotFound, StorageFull
-from whisper_server.work.job_records import Order
+from whisper_server.work.job_records import JobRequest
 from whisper_server.work.job_store import JobStore
 from whisper_server.work.job_worker import JobWorker
 
@@ -117,7 +117,7 @@ class Site:
     def add(self) -> str:
         upload = self.folder / "upload"
         upload.write_bytes(b"sound")
-        return self.store.add(upload, Order(Options(model=MODEL), "json", ["segment"], "request-1")).id
+        return self.store.add(upload, JobRequest(Options(model=MODEL), "json", ["segment"], "request-1")).id
 
     def work(self) -> None:
         """Does all that waits."""

@@ -16,7 +16,7 @@ from tests.unit.whisper_server.conftest import eventually
 from tests.unit.whisper_server.scripted_engine import MODEL, ScriptedEngine
 from tests.unit.whisper_server.sound import FILE
 from tests.unit.whisper_server.sqlite_faults import FaultyConnection, connect_faulty, full_database
-from tests.unit.whisper_server.test_jobs import add, claimed, finished, job, order, submit
+from tests.unit.whisper_server.test_jobs import add, claimed, finished, job, job_request, submit
 from whisper_server.process.settings import Settings
 from whisper_server.speech.errors import NoSpace
 from whisper_server.speech.transcript import Transcript
@@ -177,7 +177,7 @@ def test_nothing_is_left_of_a_job_that_was_forgotten_while_it_ran(store: JobStor
             store.cancel(job_id)
     assert not store.is_wanted(attempt)
     store.renew(attempt)
-    store.advance(attempt, Progress(order().options))
+    store.advance(attempt, Progress(job_request().options))
     assert not store.complete(attempt, TRANSCRIPT)
     if times == 1:
         assert store.get(job_id).status == "cancelled"
@@ -238,9 +238,9 @@ class TestShares:
 def test_a_limit_of_one(tmp_path: Path, owner: str | None) -> None:
     store = opened(tmp_path, limit=1)
     (tmp_path / "upload").write_bytes(b"sound")
-    store.add(tmp_path / "upload", order(owner))
+    store.add(tmp_path / "upload", job_request(owner))
     with pytest.raises(TooManyJobs, match="1 jobs of all clients"):
-        store.add(tmp_path / "upload", order(owner))
+        store.add(tmp_path / "upload", job_request(owner))
 
 
 def test_jobs_that_come_at_once_do_not_pass_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +257,7 @@ def test_jobs_that_come_at_once_do_not_pass_the_limit(tmp_path: Path, monkeypatc
 
     def attempt(_: int) -> bool:
         try:
-            store.add(tmp_path / "upload", order())
+            store.add(tmp_path / "upload", job_request())
         except TooManyJobs:
             return False
         return True

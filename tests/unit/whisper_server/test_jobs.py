@@ -17,7 +17,7 @@ from whisper_server.speech.errors import UndecodableAudio
 from whisper_server.speech.options import Options
 from whisper_server.speech.transcript import Transcript
 from whisper_server.work import job_store
-from whisper_server.work.job_records import Failure, Order, Record
+from whisper_server.work.job_records import Failure, JobRequest, Record
 from whisper_server.work.job_store import JobStore
 from whisper_server.work.progress import Progress
 
@@ -200,14 +200,14 @@ def store(tmp_path: Path) -> Iterator[JobStore]:
     store.close()
 
 
-def order(owner: str | None = None) -> Order:
-    return Order(Options(model=MODEL), "json", ["segment"], "request-1", owner)
+def job_request(owner: str | None = None) -> JobRequest:
+    return JobRequest(Options(model=MODEL), "json", ["segment"], "request-1", owner)
 
 
 def add(store: JobStore, tmp_path: Path) -> str:
     path = tmp_path / "upload"
     path.write_bytes(b"sound")
-    return store.add(path, order()).id
+    return store.add(path, job_request()).id
 
 
 def claimed(store: JobStore) -> Record:
@@ -225,7 +225,7 @@ def test_a_job_of_a_worker_that_died_goes_to_another(
     first = claimed(store)
     assert first.id == job_id
     if reported:
-        store.advance(first, Progress(order().options))
+        store.advance(first, Progress(job_request().options))
     store.tend()
     assert store.claim() is None, "its worker may still be there"
     later = time.time() + job_store.LEASE_SECONDS + 1
@@ -251,7 +251,7 @@ def test_a_worker_that_was_thought_dead_changes_nothing(
     assert not store.is_wanted(suspended)
     before = store.get(second.id)
     store.renew(suspended)
-    store.advance(suspended, Progress(order().options))
+    store.advance(suspended, Progress(job_request().options))
     store.note_memory(suspended, 0.9)
     store.postpone(suspended, FAILURE)
     store.give_back(suspended)

@@ -18,7 +18,7 @@ from whisper_server.http.formats import Format
 from whisper_server.process.settings import Settings
 from whisper_server.speech.options import Options
 from whisper_server.speech.transcript import Transcript, Word
-from whisper_server.work.job_records import Order, Record
+from whisper_server.work.job_records import JobRequest, Record
 from whisper_server.work.job_storage import JobStorage
 
 URL = "/v1/audio/transcriptions"
@@ -87,7 +87,7 @@ def test_a_stored_transcript_has_a_line_for_each_segment(tmp_path: Path) -> None
     storage = JobStorage(Settings(data_folder=tmp_path))
     upload = tmp_path / "upload"
     upload.write_bytes(b"sound")
-    storage.add(upload, Record("job", Order(Options(model=MODEL), "json", [], "request-1"), created=0.0))
+    storage.add(upload, Record("job", JobRequest(Options(model=MODEL), "json", [], "request-1"), created=0.0))
     attempt = storage.claim(0.0, 1.0)
     assert attempt is not None
     assert storage.complete(attempt, 1.0, TRANSCRIPT)

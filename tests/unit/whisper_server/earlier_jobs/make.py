@@ -53,8 +53,9 @@ class Site:
         upload = self.folder / "upload"
         upload.write_bytes(f"sound of {name}".encode())
         asked = self.known["Options"](model="scripted/base", **options)
-        order = self.known["Order"](asked, "verbose_json", ["word"], f"request-{name}", owner)
-        self.ids[name] = self.store.add(upload, order).id
+        kind = self.known.get("JobRequest") or self.known["Order"]
+        job_request = kind(asked, "verbose_json", ["word"], f"request-{name}", owner)
+        self.ids[name] = self.store.add(upload, job_request).id
         self.names.write_text(json.dumps(self.ids))
         upload.unlink()
 
