@@ -41,12 +41,10 @@ class Site:
         self.folder = folder
         self.names = folder / "names.json"
         self.ids: dict[str, str] = json.loads(self.names.read_text()) if self.names.exists() else {}
-        modules = [
-            importlib.import_module(name) for name in MODULES if importlib.util.find_spec(name.partition(".")[0])
-        ]
+        package = "whisper_server" if importlib.util.find_spec("whisper_server") else "whisper_api"
         self.known: dict[str, Any] = {}
-        for module in modules:
-            self.known |= vars(module)
+        for name in (name for name in MODULES if name.startswith(package)):
+            self.known |= vars(importlib.import_module(name))
         self.store = self.known["JobStore"](self.known["Settings"](data_folder=folder))
 
     def add(self, name: str, owner: str | None = "bob", **options: Any) -> None:
