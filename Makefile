@@ -149,9 +149,10 @@ lint-ansible: dev-tools ## ansible-lint
 lint-yaml: dev-tools ## yamllint
 	yamllint --strict .
 
-lint-python: dev-tools ## ruff
+lint-python: dev-tools ## ruff, and import-linter for which package may import which
 	ruff check
 	ruff format --check
+	PYTHONPATH=images lint-imports --no-cache
 
 lint-types: dev-tools ## mypy
 	git ls-files -z --cached --others --exclude-standard --deduplicate '*.py' | xargs -0 mypy

@@ -26,7 +26,7 @@ import requests
 
 from benchmarks.rows import Row, above, below, exactly
 from demo.transcribe import RECORDING, read_env
-from tests.unit.autostart.fake_engine import FakeEngine
+from testbed.fake_docker_engine import FakeEngine
 
 ROOT = Path(__file__).parents[1]
 NGINX = ROOT / ".cache/nginx"

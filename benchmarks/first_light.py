@@ -212,7 +212,7 @@ def measure(*, warm: bool) -> list[Row]:
             "ms",
             30,
         ),
-        below("image size of faster-whisper", image_megabytes(env["VPS_CONTAINER"]), "MB", 500),
+        below("image size of faster-whisper", image_megabytes(env["VPS_CONTAINER"]), "MB", 700),
         below("memory of an idle container with base loaded", idle_megabytes(env["VPS_CONTAINER"]), "MB", 400),
     ]
     return rows

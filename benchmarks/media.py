@@ -13,7 +13,8 @@ import av
 
 from benchmarks.rows import Row, below
 from benchmarks.whisper_faster import ELEVEN, SHORT, SPEECH, Server, serving, wait_until_ready
-from whisper_api import audio
+from whisper_server.speech import decoding
+from whisper_server.speech.recording import SAMPLE_RATE, Recording
 
 _TIMES = 40
 _LIMIT = 43_200.0
@@ -30,14 +31,14 @@ def _rows(server: Server, name: str) -> list[Row]:
     path = SPEECH / name
     ours, checks, before, whole = [], [], [], []
     for _ in range(_TIMES + 1):
-        ours.append(_seconds(lambda: audio.decode(path, _LIMIT).close()))
+        ours.append(_seconds(lambda: decoding.decode(path, _LIMIT).close()))
         before.append(_seconds(lambda: _in_the_server(path)))
-        checks.append(_seconds(lambda: audio.check(path, _LIMIT)))
+        checks.append(_seconds(lambda: decoding.check(path, _LIMIT)))
     for _ in range(11):
         whole.append(_seconds(lambda: server.transcribe(name)))
     added = statistics.median(mine - other for mine, other in zip(ours[1:], before[1:], strict=True))
     share = 100 * added / statistics.median(whole[1:])
-    with audio.decode(path, _LIMIT) as recording:
+    with decoding.decode(path, _LIMIT) as recording:
         length = f"{recording.seconds:.0f} s"
     return [
         below(f"{length}: decoding in a separate process, added time", 1000 * added, "ms", 10),
@@ -61,8 +62,8 @@ def _in_the_server(path: Path) -> None:
     """What the server did itself: the first frame to check a file, all of them to decode it."""
     with av.open(str(path), metadata_errors="ignore") as container:
         next(container.decode(audio=0))
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=audio.SAMPLE_RATE)
-    with audio.Recording() as recording, av.open(str(path), metadata_errors="ignore") as container:
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+    with Recording() as recording, av.open(str(path), metadata_errors="ignore") as container:
         for frame in container.decode(audio=0):
             frame.pts = None
             for resampled in resampler.resample(frame):

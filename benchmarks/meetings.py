@@ -16,8 +16,8 @@ import httpx
 
 from benchmarks.rows import Row, above, below
 from benchmarks.whisperx import CACHE, CONVERSATION, NAME, PORT, run
+from testbed.diarization_error_rate import Turn, diarization_error_rate, turns_of
 from testbed.meetings import write
-from tests.whisperx_api.diarization_error import Turn, diarization_error_rate, turns_of
 
 PEOPLE = 5
 SHORTEST = 5

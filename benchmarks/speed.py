@@ -38,7 +38,7 @@ from benchmarks.whisper_faster import (
     wait_until_ready,
 )
 from demo.transcribe import read_env
-from tests.api.accuracy import errors
+from testbed.word_error_rate import errors
 
 OURS, SEQUENTIAL, BATCHED = "ours", "WhisperModel", "BatchedInferencePipeline(batch_size=8)"
 LIBRARIES = (OURS, SEQUENTIAL, BATCHED)
@@ -146,15 +146,16 @@ def peak_megabytes(pid: int) -> float:
 
 def join(parts: Sequence[str], path: Path) -> float:
     """Write recordings one after the other; how many seconds they are."""
-    from whisper_api import audio
+    from whisper_server.speech import decoding
+    from whisper_server.speech.recording import SAMPLE_RATE
 
     seconds = 0.0
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(audio.SAMPLE_RATE)
+        file.setframerate(SAMPLE_RATE)
         for part in parts:
-            with audio.decode(SPEECH / part, 1000) as sound:
+            with decoding.decode(SPEECH / part, 1000) as sound:
                 file.writeframes((sound.samples(0, sound.seconds) * 32767).astype("int16").tobytes())
                 seconds += sound.seconds
     return seconds

@@ -22,10 +22,10 @@ def library(path: Path, language: str | None) -> tuple[str, int]:
 
 
 if sys.argv[1] == "ours":
-    from whisper_api import inference
-    from whisper_api.engine import Options
-    from whisper_api.settings import Settings
-    from whisper_faster.engine import FasterWhisperEngine
+    from whisper_server.engines.whisper.engine import FasterWhisperEngine
+    from whisper_server.process.settings import Settings
+    from whisper_server.speech.options import Options
+    from whisper_server.work import inference
 
     engine = FasterWhisperEngine(Settings(model=MODEL, ttl=-1))
     engine.load(MODEL)

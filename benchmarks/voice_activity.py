@@ -17,9 +17,10 @@ import torch
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from whisperx.vads import Pyannote
 
-from whisper_api.audio import decode
-from whisper_api.engine import VoiceActivity
-from whisper_faster import speech
+from whisper_server.engines.residency import Residency
+from whisper_server.engines.whisper.voice_activity import SpeechDetector
+from whisper_server.speech.decoding import decode
+from whisper_server.speech.options import VoiceActivity
 
 THREADS = 2
 ROUNDS = 3
@@ -31,10 +32,11 @@ pyannote = Pyannote(torch.device("cpu"), token=None, chunk_size=30, vad_onset=0.
 model = WhisperModel(sys.argv[1], device="cpu", compute_type="int8", cpu_threads=THREADS)
 # The library annotates the class but not its constructor.
 batched = BatchedInferencePipeline(model)
+detector = SpeechDetector(Residency(-1))
 
 
 def of_silero(samples: Any) -> list[dict[str, float]]:
-    return [{"start": window.start, "end": window.end} for window in speech.windows(samples, VoiceActivity())]
+    return [{"start": window.start, "end": window.end} for window in detector.windows(samples, VoiceActivity())]
 
 
 def of_pyannote(samples: Any) -> list[dict[str, float]]:

@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 
 from benchmarks.rows import Row, below, exactly
-from tests.api.accuracy import word_error_rate
+from testbed.word_error_rate import word_error_rate
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache"
@@ -155,8 +155,8 @@ def start_rows() -> list[Row]:
 
 def engine_seconds(engine: Any, name: str) -> float:
     """Seconds of the same engine's code in this process."""
-    from whisper_api import inference
-    from whisper_api.engine import Options
+    from whisper_server.speech.options import Options
+    from whisper_server.work import inference
 
     start = time.monotonic()
     inference.transcribe(engine, SPEECH / name, Options(model=MODEL, language="en"), 10_000, lambda *_: None)
@@ -284,7 +284,7 @@ def accuracy_rows(server: Server) -> list[Row]:
     import ctranslate2
     from faster_whisper import WhisperModel
 
-    from whisper_faster.loaded_models import SEED
+    from whisper_server.engines.whisper.whisper_models import SEED
 
     ctranslate2.set_random_seed(SEED)
     (snapshot,) = (CACHE / "models/hub/models--Systran--faster-whisper-base/snapshots").iterdir()
@@ -311,8 +311,8 @@ def measure(*, warm: bool) -> list[Row]:
     del warm
     sys.path.insert(0, str(ROOT / "images"))
     os.environ.update({"HF_HOME": ENVIRONMENT["HF_HOME"], "HF_HUB_OFFLINE": "1"})
-    from whisper_api.settings import Settings
-    from whisper_faster.engine import FasterWhisperEngine
+    from whisper_server.engines.whisper.engine import FasterWhisperEngine
+    from whisper_server.process.settings import Settings
 
     def told(part: str) -> None:
         print(f"{part} …", flush=True)

@@ -25,8 +25,8 @@ import httpx
 
 from benchmarks.rows import Row, above, below
 from benchmarks.spoken_words import spoken
-from tests.api.accuracy import word_error_rate
-from tests.whisperx_api.diarization_error import Turn, diarization_error_rate, turns_of
+from testbed.diarization_error_rate import Turn, diarization_error_rate, turns_of
+from testbed.word_error_rate import word_error_rate
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache"
@@ -207,7 +207,7 @@ class Transcribed:
 
 def lay_out(folder: Path) -> list[Transcribed]:
     """Write six.wav, start.wav and the English recordings that have a transcript, 16 kHz mono; return those."""
-    from whisper_api.audio import decode
+    from whisper_server.speech.decoding import decode
 
     def samples(file: str) -> bytes:
         import numpy as np
@@ -404,4 +404,4 @@ def measure(*, warm: bool) -> list[Row]:
         rows += speed_rows(server, folder, transcribed)
         told("voice activity")
         rows += voice_activity_rows(folder, transcribed)
-    return [*rows, below("image size of WhisperX", size, "MB", 2200)]
+    return [*rows, below("image size of WhisperX", size, "MB", 2100)]

@@ -140,7 +140,7 @@ def _utterances(voice: Voice) -> list[NDArray[np.float32]]:
 
 def _read(file: str, start: float, end: float) -> NDArray[np.float32]:
     sys.path.insert(0, str(ROOT / "images"))
-    from whisper_api.audio import decode
+    from whisper_server.speech.decoding import decode
 
     with decode(SPEECH / file, 10_000) as recording:
         return recording.samples(start, end or recording.seconds)

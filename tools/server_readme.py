@@ -12,8 +12,8 @@ IMAGES = Path(__file__).parents[1] / "images"
 
 # The settings class of each server, as MODULE:CLASS.
 SETTINGS = {
-    "whisper_faster": "whisper_api.settings:Settings",
-    "whisperx": "whisperx_engine.settings:WhisperXSettings",
+    "whisper_faster": "whisper_server.process.settings:Settings",
+    "whisperx": "whisper_server.engines.whisperx.settings:WhisperXSettings",
 }
 
 _HEAD = "| variable | default | meaning |\n|---|---|---|\n"
@@ -38,7 +38,7 @@ def readme(server: str) -> str:
 
 
 def _rows(settings: str) -> list[str]:
-    sys.path[:0] = [str(IMAGES), str(IMAGES / "whisperx")]
+    sys.path.insert(0, str(IMAGES))
     module, _, name = settings.partition(":")
     rows = []
     for field, info in getattr(importlib.import_module(module), name).model_fields.items():

@@ -6,7 +6,7 @@ import time
 import pytest
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAI
 
-from tests.api.accuracy import word_error_rate
+from testbed.word_error_rate import word_error_rate
 from tests.api.conftest import Demo, Recording
 
 

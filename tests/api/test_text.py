@@ -15,8 +15,8 @@ import httpx
 import numpy as np
 import pytest
 
+from testbed.word_error_rate import errors, word_error_rate
 from tests.api import sounds
-from tests.api.accuracy import errors, word_error_rate
 from tests.api.conftest import SPEECH, Recording, at_once
 
 URL = "/v1/audio/transcriptions"

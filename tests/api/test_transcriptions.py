@@ -13,7 +13,7 @@ import pytest
 from openai import OpenAI
 from openai.types.audio import TranscriptionVerbose
 
-from tests.api.accuracy import word_error_rate
+from testbed.word_error_rate import word_error_rate
 from tests.api.conftest import Demo, Recording
 
 MODEL = "Systran/faster-whisper-base"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.api.accuracy import word_error_rate
+from testbed.word_error_rate import word_error_rate
 from tests.api.conftest import Demo, Recording
 
 URL = "/v1/audio/transcriptions"

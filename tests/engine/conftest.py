@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from whisper_api import inference
-from whisper_api.engine import Options, Transcript
-from whisper_api.settings import Settings
+from whisper_server.process.settings import Settings
+from whisper_server.speech.options import Options
+from whisper_server.speech.transcript import Transcript
+from whisper_server.work import inference
 
 if TYPE_CHECKING:
-    from whisper_faster.engine import FasterWhisperEngine
+    from whisper_server.engines.whisper.engine import FasterWhisperEngine
 
 _CACHE = Path(__file__).parents[2] / ".cache"
 
@@ -44,7 +45,7 @@ def hub() -> Path:
 def engine(hub: Path) -> "FasterWhisperEngine":
     """With one thread: how many are faster is measured else, and the text must not depend on the machine."""
     assert hub.is_dir()
-    from whisper_faster.engine import FasterWhisperEngine
+    from whisper_server.engines.whisper.engine import FasterWhisperEngine
 
     return FasterWhisperEngine(Settings(model=BASE, cpu_threads=1))
 

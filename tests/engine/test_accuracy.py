@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.api.accuracy import errors
+from testbed.word_error_rate import errors
 from tests.engine.conftest import BASE
-from whisper_api import audio, inference
-from whisper_api.engine import Options
-from whisper_api.settings import Settings
-from whisper_faster import short_windows
-from whisper_faster.engine import FasterWhisperEngine
+from whisper_server.engines.whisper import short_windows
+from whisper_server.engines.whisper.engine import FasterWhisperEngine
+from whisper_server.process.settings import Settings
+from whisper_server.speech import decoding
+from whisper_server.speech.options import Options
+from whisper_server.speech.recording import SAMPLE_RATE
+from whisper_server.work import inference
 
 # Of the word error rate, of all recordings together and of one; in a short one a single word is more than that.
 MOST_POINTS = 0.3
@@ -83,11 +85,11 @@ def recordings(speech: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFa
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(audio.SAMPLE_RATE)
+        file.setframerate(SAMPLE_RATE)
         for recording in english:
-            with audio.decode(recording["path"], 1000) as sound:
+            with decoding.decode(recording["path"], 1000) as sound:
                 samples = sound.samples(0, sound.seconds)
-            file.writeframes((samples * 32767).astype(np.int16).tobytes() + bytes(2 * audio.SAMPLE_RATE))
+            file.writeframes((samples * 32767).astype(np.int16).tobytes() + bytes(2 * SAMPLE_RATE))
     text = " ".join(recording["text"] for recording in english)
     return [*known, {"file": "joined.wav", "path": path, "language": "en", "text": text}]
 

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from tests.api.accuracy import word_error_rate
-from whisper_api import inference
-from whisper_api.engine import Options, Transcript
-from whisper_faster import batches
-from whisper_faster.engine import FasterWhisperEngine
+from testbed.word_error_rate import word_error_rate
+from whisper_server.engines.whisper import batches
+from whisper_server.engines.whisper.engine import FasterWhisperEngine
+from whisper_server.speech.options import Options
+from whisper_server.speech.transcript import Transcript
+from whisper_server.work import inference
 
 BASE = "Systran/faster-whisper-base"
 

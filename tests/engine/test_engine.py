@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.api.accuracy import word_error_rate
-from whisper_api import audio, inference
-from whisper_api.engine import ModelInUse, ModelUnavailable, Options, Stage, Transcript, UnsupportedOption
-from whisper_api.settings import Settings
-from whisper_faster import interruptible
-from whisper_faster.engine import FasterWhisperEngine
+from testbed.word_error_rate import word_error_rate
+from whisper_server.engines import interruptible
+from whisper_server.engines.whisper.engine import FasterWhisperEngine
+from whisper_server.process.settings import Settings
+from whisper_server.speech import decoding
+from whisper_server.speech.engine import Stage
+from whisper_server.speech.errors import ModelInUse, ModelUnavailable, UnsupportedOption
+from whisper_server.speech.options import Options
+from whisper_server.speech.transcript import Segment, Transcript, TranscriptionInfo
+from whisper_server.work import inference
 
 BASE = "Systran/faster-whisper-base"
 TINY = "Systran/faster-whisper-tiny.en"
@@ -150,8 +154,8 @@ def test_a_recording_of_several_stretches(
     """Times go on from one stretch to the next, and no word is lost between them."""
     path = recording(speech, "two_cities.wav")["path"]
     whole = transcribe(engine, path, Options(model=BASE, language="en", word_timestamps=True))
-    monkeypatch.setattr(audio, "_STRETCH_SECONDS", 20)
-    monkeypatch.setattr(audio, "_PAUSE_SOUGHT_SECONDS", 10)
+    monkeypatch.setattr("whisper_server.speech.recording._STRETCH_SECONDS", 20)
+    monkeypatch.setattr("whisper_server.speech.recording._PAUSE_SOUGHT_SECONDS", 10)
     parts = transcribe(engine, path, Options(model=BASE, language="en", word_timestamps=True))
     assert word_error_rate(whole.text, parts.text) < 0.08
     assert [segment.id for segment in parts.segments] == list(range(len(parts.segments)))
@@ -163,11 +167,13 @@ def test_a_recording_of_several_stretches(
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_progress_follows_the_text(engine: FasterWhisperEngine, speech: list[dict[str, Any]], batch_size: int) -> None:
     told: list[tuple[Stage, float]] = []
-    with audio.decode(recording(speech, "two_cities.wav")["path"], 1000) as sound:
+    with decoding.decode(recording(speech, "two_cities.wav")["path"], 1000) as sound:
         options = Options(model=BASE, language="en", batch_size=batch_size)
-        transcription = engine.transcribe(sound, options, lambda stage, share: told.append((stage, share)))
-        for segment in transcription.segments:
-            assert told[-1][1] >= segment.end / sound.seconds, "it is told before the segment is given"
+        events = engine.transcribe(sound, options, lambda stage, share: told.append((stage, share)))
+        assert isinstance(next(events), TranscriptionInfo)
+        for segment in events:
+            assert isinstance(segment, Segment)
+            assert told[-1][1] >= segment.end / sound.seconds, "it is reported before the segment is given"
     shares = [share for stage, share in told if stage == "text"]
     assert shares == sorted(shares)
     assert len(shares) == len(told) >= 3
@@ -200,11 +206,11 @@ def test_a_request_in_the_middle_of_a_job_changes_nothing(
 
 
 def test_a_model_at_work_is_not_unloaded(engine: FasterWhisperEngine, speech: list[dict[str, Any]]) -> None:
-    with audio.decode(recording(speech, "two_cities.wav")["path"], 1000) as sound:
-        segments = engine.transcribe(sound, Options(model=BASE, language="en"), lambda *_: None).segments
-        next(segments)
+    with decoding.decode(recording(speech, "two_cities.wav")["path"], 1000) as sound:
+        events = engine.transcribe(sound, Options(model=BASE, language="en"), lambda *_: None)
+        next(events)
         with pytest.raises(ModelInUse):
             engine.unload(BASE)
-        segments.close()
+        events.close()
         assert engine.unload(BASE)
         assert not engine.unload(BASE)

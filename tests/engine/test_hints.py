@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from testbed.word_error_rate import word_error_rate
 from tests.api import sounds
-from tests.api.accuracy import word_error_rate
-from whisper_api import audio, inference
-from whisper_api.engine import Options, Transcript
-from whisper_api.settings import Settings
-from whisper_faster import hints
-from whisper_faster.engine import FasterWhisperEngine
-from whisper_faster.short_windows import ShortWindowModel
+from whisper_server.engines.whisper import hints
+from whisper_server.engines.whisper.engine import FasterWhisperEngine
+from whisper_server.engines.whisper.short_windows import ShortWindowModel
+from whisper_server.process.settings import Settings
+from whisper_server.speech import decoding
+from whisper_server.speech.options import Options
+from whisper_server.speech.transcript import Transcript
+from whisper_server.work import inference
 
 BASE = "Systran/faster-whisper-base"
 TINY = "Systran/faster-whisper-tiny.en"
@@ -49,7 +51,7 @@ def path(speech: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory)
     """A window of 30 s with more than a hundred words, and three seconds more."""
     whole = next(entry["path"] for entry in speech if entry["file"].endswith("two_cities.wav"))
     path = tmp_path_factory.mktemp("speech") / "two_cities.wav"
-    with audio.decode(whole, 100) as sound:
+    with decoding.decode(whole, 100) as sound:
         path.write_bytes(sounds.wav(sound.samples(0, 33).astype(np.float64)))
     return path
 

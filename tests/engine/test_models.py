@@ -5,9 +5,9 @@ import huggingface_hub
 import huggingface_hub.constants
 import pytest
 
-from whisper_api.engine import ModelNotFound, ModelProtected, ModelUnavailable
-from whisper_api.settings import Settings
-from whisper_faster.models import ModelCache
+from whisper_server.engines.whisper.models import ModelCache
+from whisper_server.process.settings import Settings
+from whisper_server.speech.errors import ModelNotFound, ModelProtected, ModelUnavailable
 
 BASE = "Systran/faster-whisper-base"
 

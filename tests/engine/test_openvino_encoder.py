@@ -4,7 +4,7 @@ import ctranslate2
 import numpy as np
 import pytest
 
-from whisper_faster import openvino_encoder
+from whisper_server.engines.whisper import openvino_encoder
 
 
 @pytest.mark.parametrize("shape", [(1, 80, 1000), (2, 80, 700), (1, 80, 3000)])

@@ -23,9 +23,9 @@ COMMIT = "a" * 40
 # In a process of its own: huggingface_hub reads its environment when it is first imported.
 PULL = """
 import json, sys
-from whisper_api.engine import EngineError
-from whisper_api.settings import Settings
-from whisper_faster.models import ModelCache
+from whisper_server.speech.engine import SpeechError
+from whisper_server.process.settings import Settings
+from whisper_server.engines.whisper.models import ModelCache
 cache = ModelCache(Settings(model="base", allowed_models=["Systran/*"]))
 told = []
 try:
@@ -33,7 +33,7 @@ try:
     outcome = sorted(path.name for path in cache.folder(sys.argv[1]).iterdir())
     cache.delete(sys.argv[1])
     left = [model.id for model in cache.present()]
-except EngineError as error:
+except SpeechError as error:
     outcome, left = [type(error).__name__, str(error)], None
 print(json.dumps({"told": told, "outcome": outcome, "left": left}))
 """

@@ -7,8 +7,9 @@ import pytest
 from ctranslate2 import StorageView
 from faster_whisper.audio import pad_or_trim
 
-from whisper_api import audio
-from whisper_faster.short_windows import Features, ShortWindowModel
+from whisper_server.engines.whisper.short_windows import Features, ShortWindowModel
+from whisper_server.speech import decoding
+from whisper_server.speech.recording import SAMPLE_RATE
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def encoded(model: ShortWindowModel, monkeypatch: pytest.MonkeyPatch) -> list[in
 @pytest.fixture
 def samples(speech: list[dict[str, Any]]) -> Features:
     path = next(entry["path"] for entry in speech if entry["file"].endswith("0870.wav"))
-    with audio.decode(path, 100) as sound:
+    with decoding.decode(path, 100) as sound:
         return sound.samples(0, sound.seconds)
 
 
@@ -49,23 +50,23 @@ def test_as_much_is_encoded_as_is_said_and_once_though_the_language_is_detected(
 def test_a_short_recording_has_a_window_of_ten_seconds(
     model: ShortWindowModel, samples: Features, encoded: list[int]
 ) -> None:
-    list(model.transcribe(samples[: 2 * audio.SAMPLE_RATE], language="en")[0])
+    list(model.transcribe(samples[: 2 * SAMPLE_RATE], language="en")[0])
     assert encoded[0] == 1000
 
 
 def test_an_implausible_text_is_decoded_again_in_the_whole_window(
     model: ShortWindowModel, samples: Features, encoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whisper_faster.short_windows._LOWEST_LOG_PROBABILITY", 0.0)
+    monkeypatch.setattr("whisper_server.engines.whisper.short_windows._LOWEST_LOG_PROBABILITY", 0.0)
     assert "Dashwood" in "".join(segment.text for segment in model.transcribe(samples, language="en")[0])
     assert encoded == [1100, 3000]
 
 
-def test_whole_windows(model: ShortWindowModel, samples: Features, encoded: list[int]) -> None:
-    with model.whole_windows():
+def test_full_windows(model: ShortWindowModel, samples: Features, encoded: list[int]) -> None:
+    with model.full_windows():
         list(model.transcribe(samples, language="en")[0])
     assert encoded == [3000]
-    assert model.shortens
+    assert model.trim_windows
 
 
 def test_nothing_to_hear(model: ShortWindowModel, encoded: list[int]) -> None:
@@ -81,7 +82,7 @@ def test_a_thread_s_windows_are_its_own(model: ShortWindowModel, samples: Featur
         model.encode(others)
         model.forget()
 
-    with ThreadPoolExecutor(1) as pool, model.whole_windows():
+    with ThreadPoolExecutor(1) as pool, model.full_windows():
         before = model.encode(mine)
         pool.submit(request).result()
         assert encoded[1] < encoded[0] == 3000, "the request's window is short"

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from tests.api import sounds
-from whisper_api import audio, inference
-from whisper_api.engine import Options
-from whisper_faster.engine import FasterWhisperEngine
+from whisper_server.engines.whisper.engine import FasterWhisperEngine
+from whisper_server.speech import decoding
+from whisper_server.speech.options import Options
+from whisper_server.work import inference
 
 BASE = "Systran/faster-whisper-base"
 
@@ -20,7 +21,7 @@ def languages(speech: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFac
     samples: list[Any] = []
     for entry in speech:
         if entry["file"].startswith("audioeval/"):
-            with audio.decode(entry["path"], 100) as sound:
+            with decoding.decode(entry["path"], 100) as sound:
                 samples += [sound.samples(0, sound.seconds), np.zeros(sounds.RATE // 2)]
     path = tmp_path_factory.mktemp("speech") / "languages.wav"
     # The recording ends with the last word.

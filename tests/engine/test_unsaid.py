@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from testbed.word_error_rate import errors, word_error_rate
 from tests.api import sounds
-from tests.api.accuracy import errors, word_error_rate
-from whisper_api import audio, inference
-from whisper_api.engine import Options
-from whisper_faster.engine import FasterWhisperEngine
+from whisper_server.engines.whisper.engine import FasterWhisperEngine
+from whisper_server.speech import decoding
+from whisper_server.speech.options import Options
+from whisper_server.work import inference
 
 BASE = "Systran/faster-whisper-base"
 
@@ -53,7 +54,7 @@ def test_laughter_after_speech_does_not_repeat_the_speech(
 ) -> None:
     """With earlier text as context, which is as good as a prompt."""
     said = next(entry for entry in speech if entry["file"].endswith("0870.wav"))
-    with audio.decode(said["path"], 100) as sound:
+    with decoding.decode(said["path"], 100) as sound:
         samples = sound.samples(0, sound.seconds)
     path = tmp_path / "laughter.wav"
     silence = np.zeros(round((30 - len(samples) / sounds.RATE) * sounds.RATE))

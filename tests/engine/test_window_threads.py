@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from whisper_api import inference
-from whisper_api.engine import Options, Transcript
-from whisper_api.settings import Settings
-from whisper_faster import window_threads
-from whisper_faster.engine import FasterWhisperEngine
+from whisper_server.engines.whisper import window_threads
+from whisper_server.engines.whisper.engine import FasterWhisperEngine
+from whisper_server.process.settings import Settings
+from whisper_server.speech.options import Options
+from whisper_server.speech.transcript import Transcript
+from whisper_server.work import inference
 
 BASE = "Systran/faster-whisper-base"
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tests.media.hearing import DOCUMENTED
 from tests.media.mutations import mutated
-from whisper_api import audio
+from whisper_server.speech import decoding
+from whisper_server.speech.recording import SAMPLE_RATE
 
 # A bound against hanging, not a measure of speed: these files last a second or two, and two are decoded at a time.
 TIME_LIMIT = 20.0
@@ -25,12 +26,12 @@ _SETTLING = 1.0
 def decoded(path: Path) -> str | None:
     """What is wrong with how a file is decoded; None where all is as documented."""
     try:
-        audio.check(path, LIMIT_SECONDS)
-        with audio.decode(path, LIMIT_SECONDS) as recording:
+        decoding.check(path, LIMIT_SECONDS)
+        with decoding.decode(path, LIMIT_SECONDS) as recording:
             samples = recording.samples(0, recording.seconds)
             if recording.seconds > LIMIT_SECONDS:
                 return f"decoded {recording.seconds} s, the limit is {LIMIT_SECONDS} s"
-            if len(samples) != round(recording.seconds * audio.SAMPLE_RATE):
+            if len(samples) != round(recording.seconds * SAMPLE_RATE):
                 return f"{len(samples)} samples of a recording of {recording.seconds} s"
             if len(samples) and not abs(samples).max() <= 1:
                 return "samples above 1"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.media.files import SOUND_RATE, Hole, Track, joined, silence, tone, write
 from tests.media.hearing import hear
-from whisper_api.engine import NotAudio, UndecodableAudio, UnsupportedOption
+from whisper_server.speech.errors import NotAudio, UndecodableAudio, UnsupportedOption
 
 HIGH, LOW = 1000, 440
 # Rate and channels of the first and the second half.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.media.hearing import Heard, hear
-from whisper_api.engine import NotAudio, UndecodableAudio
+from whisper_server.speech.errors import NotAudio, UndecodableAudio
 
 CORPUS = Path(__file__).parent / "corpus"
 CLIP_SECONDS = 7.1

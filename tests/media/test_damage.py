@@ -10,7 +10,7 @@ import pytest
 from tests.media import hand_made
 from tests.media.files import Track, shortened, tone, write
 from tests.media.hearing import hear
-from whisper_api.engine import AudioTooLong, NotAudio, UndecodableAudio
+from whisper_server.speech.errors import AudioTooLong, NotAudio, UndecodableAudio
 
 SECONDS = 8
 # Containers whose header or index states how much sound there is: suffix, codec and options.

@@ -16,7 +16,7 @@ import pytest
 from tests.media import fuzz, lists
 from tests.media.fuzz import Run, bounded, resident_bytes
 from tests.media.seeds import write_seeds
-from whisper_api import audio
+from whisper_server.speech import decoding
 
 SEED = 1
 COUNT = 2000
@@ -53,14 +53,14 @@ def test_a_fault_is_found(small: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ValueError("not documented")
 
-    monkeypatch.setattr(audio, "decode", fail)
+    monkeypatch.setattr(decoding, "decode", fail)
     small.go(3)
     assert any("ValueError" in fault for fault in small.faults)
 
 
 def test_a_file_that_blocks_is_found(small: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     unblock = threading.Event()
-    monkeypatch.setattr(audio, "check", lambda *_: unblock.wait())
+    monkeypatch.setattr(decoding, "check", lambda *_: unblock.wait())
     monkeypatch.setattr(fuzz, "TIME_LIMIT", 0.1)
     small.go(1)
     unblock.set()
@@ -69,7 +69,7 @@ def test_a_file_that_blocks_is_found(small: Run, monkeypatch: pytest.MonkeyPatch
 
 def test_a_leak_is_found(small: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = []
-    monkeypatch.setattr(audio, "check", lambda path, _: kept.append(path.open("rb")))
+    monkeypatch.setattr(decoding, "check", lambda path, _: kept.append(path.open("rb")))
     small.go(1)
     assert any("left behind" in fault for fault in small.faults)
     for file in kept:

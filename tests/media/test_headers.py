@@ -10,7 +10,7 @@ import pytest
 from tests.media import hand_made
 from tests.media.files import Track, joined, tone, write
 from tests.media.hearing import hear
-from whisper_api.engine import NotAudio, UndecodableAudio
+from whisper_server.speech.errors import NotAudio, UndecodableAudio
 
 SECONDS = 2
 PCM = (tone(SECONDS, rate=16_000)[0] * 32_767).astype("<i2").tobytes()

@@ -13,7 +13,7 @@ import pytest
 from tests.media import lists
 from tests.media.files import Track, tone, write
 from tests.media.hearing import hear
-from whisper_api.engine import NotAudio, UndecodableAudio
+from whisper_server.speech.errors import NotAudio, UndecodableAudio
 
 # Refusing takes milliseconds; a file that waits for a pipe waits for ever.
 AT_ONCE = 10

@@ -7,7 +7,7 @@ import pytest
 
 from tests.media.files import Hole, Track, joined, tone, write
 from tests.media.hearing import Heard, hear
-from whisper_api.engine import AudioTooLong
+from whisper_server.speech.errors import AudioTooLong
 
 # Container to codecs of its sound and its picture.
 TIMED = {

@@ -84,7 +84,7 @@ def test_wheels_are_part_of_the_build_context(evaluate: Evaluate) -> None:
         description = evaluate("whisperx", "__whisperx_description", **variables)
         return {folder.get("dest", ""): Path(folder["src"]).name for folder in description["context"]}
 
-    assert folders() == {"": "whisperx", "whisper_api": "whisper_api", "whisper_faster": "whisper_faster"}
+    assert folders() == {"": "whisperx", "whisper_server": "whisper_server"}
     assert folders(whisperx_wheels_folder="/srv/wheels") == folders() | {"wheels": "wheels"}
 
 

@@ -15,12 +15,12 @@ from pyannote.audio import Pipeline
 from pyannote.audio.core.plda import PLDA
 from pyannote.audio.pipelines.clustering import AgglomerativeClustering, VBxClustering
 
-from whisper_api.audio import Recording
-from whisper_api.engine import Speakers
-from whisperx_engine import diarization, speaker_clusters
-from whisperx_engine.diarization import speaker_turns
-from whisperx_engine.local_speakers import LocalSpeakers, Windows, local_speakers
-from whisperx_engine.turns import Turn, turns
+from whisper_server.engines.whisperx import diarization, speaker_clusters
+from whisper_server.engines.whisperx.diarization import speaker_turns
+from whisper_server.engines.whisperx.local_speakers import LocalSpeakers, Windows, local_speakers
+from whisper_server.engines.whisperx.turns import Turn, turns
+from whisper_server.speech.options import Speakers
+from whisper_server.speech.recording import Recording
 
 # The demo's.
 AGGLOMERATIVE = AgglomerativeClustering().instantiate({"threshold": 0.7, "method": "centroid", "min_cluster_size": 6})

@@ -13,7 +13,7 @@ import pytest
 
 from tests.whisperx_api.conftest import Recording
 from tests.whisperx_api.test_transcribe import RATE, wav
-from whisper_api.audio import decode
+from whisper_server.speech.decoding import decode
 
 SPANISH = ("conteo", "hola_mundo", "pangrama")
 FRENCH = ("bonjour_monde", "comptage", "pangrama")

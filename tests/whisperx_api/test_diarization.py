@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from testbed.diarization_error_rate import Turn, diarization_error_rate, turns_of
+from testbed.in_the_image import MODELS_IN_THE_IMAGE, in_the_image
 from testbed.meetings import RATE, meeting
 from tests.whisperx_api.conftest import SPEECH
-from tests.whisperx_api.diarization_error import Turn, diarization_error_rate, turns_of
-from tests.whisperx_api.in_the_image import MODELS_IN_THE_IMAGE, in_the_image
-from whisper_api.audio import decode
+from whisper_server.speech.decoding import decode
 
 SCRIPT = (Path(__file__).parent / "diarized_in_the_image.py").read_text(encoding="utf-8")
 SAMPLE = SPEECH / "pyannote/sample.wav"

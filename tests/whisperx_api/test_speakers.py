@@ -7,9 +7,9 @@ import pytest
 from openai import OpenAI
 from openai.types.audio import TranscriptionDiarized
 
-from tests.api.accuracy import word_error_rate
+from testbed.diarization_error_rate import Turn, diarization_error_rate, turns_of
+from testbed.word_error_rate import word_error_rate
 from tests.whisperx_api.conftest import Recording
-from tests.whisperx_api.diarization_error import Turn, diarization_error_rate, turns_of
 
 SAMPLE = "pyannote/sample.wav"
 

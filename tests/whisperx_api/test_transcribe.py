@@ -8,7 +8,7 @@ import wave
 import httpx
 import pytest
 
-from tests.api.accuracy import word_error_rate
+from testbed.word_error_rate import word_error_rate
 from tests.whisperx_api.conftest import Recording
 
 RATE = 16_000

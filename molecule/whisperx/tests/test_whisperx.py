@@ -136,7 +136,7 @@ def test_the_container_can_do_no_more_than_it_must(host: Host) -> None:
 def test_the_image_holds_no_cuda_and_fits_a_small_disk(host: Host) -> None:
     image = container(host)["Config"]["Image"]
     assert re.fullmatch(r"whisperx:[0-9a-f]{12}", image)
-    assert int(host.check_output("docker image inspect --format '{{.Size}}' %s", image)) < 2_200_000_000
+    assert int(host.check_output("docker image inspect --format '{{.Size}}' %s", image)) < 2_100_000_000
     found = host.check_output(r"docker run --rm --user 0 --entrypoint find %s / -xdev -name 'lib*.so*'", image)
     names = {Path(path).name for path in found.splitlines()}
     assert any(name.startswith("libtorch_cpu") for name in names)

@@ -1,7 +1,7 @@
 """The whole daemon as a process: its command line, signals, admin socket, systemd protocols, and its real clients.
 
-What it talks to is not Docker but `fake_engine.FakeEngine`, an Engine API on a unix socket and a `docker` command; the
-container is a real HTTP server on a real port.
+What it talks to is not Docker but `testbed.fake_docker_engine`, an Engine API on a unix socket and a `docker` command;
+the container is a real HTTP server on a real port.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ import docker_autostart
 from docker_autostart.configuration import START_TIMEOUT
 from docker_autostart.connections import LAST_KEEPALIVE_TIMEOUT
 from docker_autostart.leases import UPLOAD_PATIENCE
-from tests.unit.autostart.fake_engine import FakeEngine
+from testbed.fake_docker_engine import FakeEngine
 from tests.unit.autostart.site import error_of, free_port
 
 HOST = "whisper.example.com"

@@ -8,7 +8,7 @@ from tests.unit.docs.markdown import ROOT, code
 
 # Where errors get their codes: the servers, the daemon, nginx.
 SOURCES = {
-    "images/whisper_api/*.py": r'\bcode="(\w+)"',
+    "images/whisper_server/**/*.py": r'\bcode="(\w+)"',
     "roles/autostart/files/docker_autostart/errors.py": r'\bcode = "(\w+)"',
     "roles/nginx/templates/errors.conf.j2": r"\('\w+_error', '(\w+)'",
 }

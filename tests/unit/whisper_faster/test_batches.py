@@ -1,5 +1,5 @@
-from whisper_faster import batches
-from whisper_faster.speech import Window
+from whisper_server.engines.whisper import batches
+from whisper_server.engines.whisper.voice_activity import Window
 
 
 def test_a_text_without_its_last_time_is_whole() -> None:

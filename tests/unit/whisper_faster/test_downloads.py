@@ -15,10 +15,10 @@ from huggingface_hub.utils._validators import validate_repo_id
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_api.engine import EngineError, ModelNotFound, ModelUnavailable, NoSpace
-from whisper_api.settings import Settings
-from whisper_faster import models
-from whisper_faster.models import ModelCache
+from whisper_server.engines.whisper import models
+from whisper_server.engines.whisper.models import ModelCache
+from whisper_server.process.settings import Settings
+from whisper_server.speech.errors import ModelNotFound, ModelUnavailable, NoSpace, SpeechError
 
 MODEL = "some/model"
 COMMIT = "0123456789012345678901234567890123456789"
@@ -180,6 +180,6 @@ def test_what_the_hub_can_have_no_model_of(name: str) -> None:
 def test_what_may_be_fetched_is_an_id_to_the_hub_s_client(name: str) -> None:
     try:
         model = ModelCache(Settings(allowed_models=["*"])).resolve(name)
-    except EngineError:
+    except SpeechError:
         return
     validate_repo_id(model)

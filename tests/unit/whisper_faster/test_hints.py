@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from whisper_faster import hints
+from whisper_server.engines.whisper import hints
 
 
 @pytest.mark.parametrize(

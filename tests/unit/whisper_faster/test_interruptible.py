@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from whisper_faster import interruptible
-from whisper_faster.interruptible import Interruptible
+from whisper_server.engines import interruptible
+from whisper_server.engines.interruptible import Interruptible
 
 
 class Unwanted(Exception):

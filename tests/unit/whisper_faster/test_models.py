@@ -1,9 +1,9 @@
 import faster_whisper
 import pytest
 
-from whisper_api.engine import ModelNotFound, ModelUnavailable
-from whisper_api.settings import Settings
-from whisper_faster.models import ALIASES, ModelCache
+from whisper_server.engines.whisper.models import ALIASES, ModelCache
+from whisper_server.process.settings import Settings
+from whisper_server.speech.errors import ModelNotFound, ModelUnavailable
 
 BASE = "Systran/faster-whisper-base"
 

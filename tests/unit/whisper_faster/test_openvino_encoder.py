@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from whisper_faster import openvino_encoder
+from whisper_server.engines.whisper import openvino_encoder
 
 
 def test_a_file_of_another_version(tmp_path: Path) -> None:

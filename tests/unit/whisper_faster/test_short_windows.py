@@ -1,6 +1,6 @@
 import pytest
 
-from whisper_faster import short_windows
+from whisper_server.engines.whisper import short_windows
 
 SPEECH_BEGINS = 50364  # the token of 0 seconds
 

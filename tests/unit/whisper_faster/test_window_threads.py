@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from whisper_faster import window_threads
+from whisper_server.engines.whisper import window_threads
 
 BASE = "Systran/faster-whisper-base"
 

@@ -1,10 +1,13 @@
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_api.engine import Segment, Word
-from whisperx_engine.alignment import parts
+from whisper_server.engines.whisperx import alignment
+from whisper_server.engines.whisperx.alignment import parts
+from whisper_server.speech.transcript import Segment, Word
 
 LONGEST = 10.0
 
@@ -45,3 +48,15 @@ def test_parts_are_short_and_lose_nothing(durations_and_silences: list[tuple[flo
     assert "".join(part.text for part in cut) == whole.text
     assert [word for part in cut for word in part.words] == list(whole.words)
     assert all(part.end - part.start <= LONGEST or len(part.words) == 1 for part in cut)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+def test_a_model_takes_the_memory_of_its_weights(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).write_bytes(bytes(1000))
+    (tmp_path / "config.json").write_bytes(bytes(500))
+    assert alignment._stored_bytes(str(tmp_path)) == 1000
+
+
+@pytest.mark.parametrize("name", ["WAV2VEC2_ASR_BASE_960H", "organisation/not-downloaded", "/nonexistent"])
+def test_one_whose_file_is_unknown_takes_what_most_take(name: str) -> None:
+    assert alignment._stored_bytes(name) == 380_000_000

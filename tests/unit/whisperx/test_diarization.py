@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from whisper_api.audio import Recording
-from whisper_api.engine import Speakers
-from whisper_faster import interruptible
-from whisperx_engine import diarization
-from whisperx_engine.diarization import speaker_turns
-from whisperx_engine.turns import Turn
+from whisper_server.engines import interruptible
+from whisper_server.engines.whisperx import diarization
+from whisper_server.engines.whisperx.diarization import speaker_turns
+from whisper_server.engines.whisperx.turns import Turn
+from whisper_server.speech.options import Speakers
+from whisper_server.speech.recording import Recording
 
 
 class Left(Exception):

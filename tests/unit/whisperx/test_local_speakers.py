@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from whisper_api.audio import SAMPLE_RATE, Recording
-from whisperx_engine import local_speakers as module
-from whisperx_engine.local_speakers import local_speakers
+from whisper_server.engines.whisperx import local_speakers as module
+from whisper_server.engines.whisperx.local_speakers import local_speakers
+from whisper_server.speech.recording import SAMPLE_RATE, Recording
 
 FRAMES = 10
 

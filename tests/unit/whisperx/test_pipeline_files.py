@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from whisper_api.engine import DiarizationUnavailable
-from whisperx_engine.pipeline_files import PipelineFiles
+from whisper_server.engines.whisperx.pipeline_files import PipelineFiles
+from whisper_server.speech.errors import DiarizationUnavailable
 
 ROOT = Path(__file__).parents[3]
 PIPELINE = "pyannote/speaker-diarization-community-1"
@@ -28,8 +28,8 @@ CONFIG = "pipeline:\n  name: pyannote.audio.pipelines.SpeakerDiarization\n  para
 # In a process of its own: huggingface_hub reads its environment when it is first imported.
 CHECK = """
 import json, sys
-from whisper_api.engine import DiarizationUnavailable
-from whisperx_engine.pipeline_files import PipelineFiles
+from whisper_server.speech.errors import DiarizationUnavailable
+from whisper_server.engines.whisperx.pipeline_files import PipelineFiles
 try:
     print(json.dumps([sorted(path.name for path in PipelineFiles(sys.argv[1]).folder().iterdir()), None]))
 except DiarizationUnavailable as error:
@@ -106,7 +106,7 @@ def check(home: Path, endpoint: str, token: str | None, **environment: str) -> t
         secret.write_text(f"{token}\n")
     variables = {
         **{name: value for name, value in os.environ.items() if name != "HF_TOKEN"},
-        "PYTHONPATH": f"{ROOT / 'images'}:{ROOT / 'images/whisperx'}",
+        "PYTHONPATH": str(ROOT / "images"),
         "HF_HOME": str(home),
         "HF_ENDPOINT": endpoint,
         "HF_TOKEN_PATH": str(secret),

@@ -1,6 +1,6 @@
 import pytest
 
-from whisperx_engine.settings import WhisperXSettings
+from whisper_server.engines.whisperx.settings import WhisperXSettings
 
 
 def test_the_guide_s_models_are_allowed() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from whisper_api.engine import Speakers
-from whisperx_engine import speaker_clusters
-from whisperx_engine.local_speakers import LocalSpeakers, Windows
-from whisperx_engine.turns import NOBODY
+from whisper_server.engines.whisperx import speaker_clusters
+from whisper_server.engines.whisperx.local_speakers import LocalSpeakers, Windows
+from whisper_server.engines.whisperx.turns import NOBODY
+from whisper_server.speech.options import Speakers
 
 VOICES = np.eye(16)
 UNCONSTRAINED = SimpleNamespace(constrained_assignment=False)

@@ -2,9 +2,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from whisper_api.engine import UNKNOWN_SPEAKER, Segment, Word
-from whisperx_engine.speakers import at_turns, by_speaker
-from whisperx_engine.turns import SpeakerTurns, Turn
+from whisper_server.engines.whisperx.speakers import at_turns, by_speaker
+from whisper_server.engines.whisperx.turns import SpeakerTurns, Turn
+from whisper_server.speech.transcript import UNKNOWN_SPEAKER, Segment, Word
 
 
 def segment(words: Sequence[tuple[str, float, float]]) -> Segment:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tests.unit.whisper_api.scripted_engine import segment
-from whisper_api.audio import Recording
-from whisper_api.engine import Segment, Stage
-from whisperx_engine import alignment
-from whisperx_engine.alignment import AlignModel, aligned
-from whisperx_engine.engine import _InOrder
+from tests.unit.whisper_server.scripted_engine import segment
+from whisper_server.engines.whisperx import alignment
+from whisper_server.engines.whisperx.alignment import AlignModel, aligned
+from whisper_server.engines.whisperx.engine import _InOrder
+from whisper_server.speech.engine import Stage
+from whisper_server.speech.recording import Recording
+from whisper_server.speech.transcript import Segment
 
 SEGMENTS = [segment(number, f" {number}.") for number in range(6)]
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from whisperx_engine import turns as module
-from whisperx_engine.local_speakers import LocalSpeakers, Windows
-from whisperx_engine.turns import NOBODY, SpeakerTurns, Turn, turns
+from whisper_server.engines.whisperx import turns as module
+from whisper_server.engines.whisperx.local_speakers import LocalSpeakers, Windows
+from whisper_server.engines.whisperx.turns import NOBODY, SpeakerTurns, Turn, turns
 
 FRAMES, STEP, LOCAL = 10, 2, 2
 

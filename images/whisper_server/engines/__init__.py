@@ -1,0 +1,1 @@
+"""Speech engines behind the `Engine` protocol; no HTTP."""

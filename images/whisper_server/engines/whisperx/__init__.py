@@ -1,0 +1,1 @@
+"""WhisperX: alignment and speaker diarization of faster-whisper's text."""

@@ -1,0 +1,1 @@
+"""The HTTP API: it knows the `Engine` protocol and no engine."""

@@ -1,0 +1,1 @@
+"""OpenAI's API of transcriptions and translations: forms, response formats, routes."""

@@ -1,0 +1,1 @@
+"""WhisperX's API: form, response format, route."""

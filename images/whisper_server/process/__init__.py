@@ -1,0 +1,1 @@
+"""The process and the container that it runs in: settings, limits, log."""

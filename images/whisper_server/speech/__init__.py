@@ -1,0 +1,1 @@
+"""Recordings, options, transcripts, and the protocol of engines; no HTTP and no engine."""

@@ -1,0 +1,1 @@
+"""Schedules transcriptions: the queue and jobs; no HTTP and no engine."""

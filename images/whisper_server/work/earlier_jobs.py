@@ -1,0 +1,109 @@
+"""Jobs of versions that kept them with huey, so that an upgrade loses none, nor a rollback to such a version.
+
+huey's table `kv`, in the same file, has pickled values under the keys `job.ID.record`, `job.ID.transcript` and
+`job.ID.MARK`. This version leaves it where it is, and reads it at its start. It also keeps a record in it for each
+unfinished job: a version that finds a job without a worker offers it to one. What it has of a job goes with the job.
+
+Delete this module when nobody rolls back to such a version any more.
+"""
+
+import json
+import logging
+import pickle
+import pickletools
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from sqlite3 import Connection
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from whisper_server.work.job_records import UNFINISHED, Failure, JobRequest, Record
+
+_logger = logging.getLogger("whisper_server")
+
+# How long those versions let a worker be silent, in seconds.
+_LEASE_SECONDS = 30
+
+# Without the transcripts: each may be 10 MB.
+_VALUES = """
+SELECT key, CASE WHEN key LIKE '%.transcript' THEN NULL ELSE value END AS value
+FROM kv WHERE queue = 'whisper' AND key LIKE 'job.%'
+"""
+_KINDS = ("record", "transcript", "cancelled", "lease", "lost")
+
+
+def is_there(connection: Connection) -> bool:
+    """Whether such a version has used this file."""
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'kv'").fetchone() is not None
+
+
+def records(connection: Connection) -> Mapping[str, Record | None]:
+    """The jobs in its table, the oldest first; None for one without a record, or whose record cannot be read."""
+    stored: dict[str, dict[str, bytes | None]] = {}
+    for row in connection.execute(_VALUES):
+        _, job_id, kind = row["key"].split(".")
+        stored.setdefault(job_id, {})[kind] = row["value"]
+    read = {job_id: _read(job_id, values) for job_id, values in stored.items()}
+    return dict(sorted(read.items(), key=lambda job: job[1].created if job[1] else 0.0))
+
+
+def empty_queue(connection: Connection) -> None:
+    """Deletes huey's own queue of ids: such a version offers again what it does not find in it, after half a minute."""
+    connection.execute("DELETE FROM task WHERE queue = 'whisper'")
+
+
+def transcript(connection: Connection, job_id: str) -> bytes | None:
+    """The JSON of a transcript in one line, or with a line for each segment."""
+    row = connection.execute("SELECT value FROM kv WHERE key = ?", (f"job.{job_id}.transcript",)).fetchone()
+    found: bytes | None = None if row is None else _unpickled(row["value"])
+    return found
+
+
+def show(connection: Connection, record: Record) -> None:
+    """Shows an unfinished job to a version that may come back, as a job that waits."""
+    if is_there(connection):
+        hide(connection, record.id)
+        shown = {"order": json.loads(TypeAdapter(JobRequest).dump_json(record.request)), "created": record.created}
+        row = ("whisper", f"job.{record.id}.record", pickle.dumps(json.dumps(shown)))
+        connection.execute("INSERT INTO kv (queue, key, value) VALUES (?, ?, ?)", row)
+
+
+def hide(connection: Connection, job_id: str) -> None:
+    """Deletes all that the table has of a job."""
+    if is_there(connection):
+        keys = [(f"job.{job_id}.{kind}",) for kind in _KINDS]
+        connection.executemany("DELETE FROM kv WHERE queue = 'whisper' AND key = ?", keys)
+
+
+def _read(job_id: str, stored: Mapping[str, bytes | None]) -> Record | None:
+    if "record" not in stored:  # what such a version left when a running job was deleted
+        return None
+    try:
+        return _record(job_id, {kind: value and _unpickled(value) for kind, value in stored.items()})
+    except Exception as error:
+        _logger.error("Job %s of an earlier version cannot be read and is not taken over: %s", job_id, error)
+        return None
+
+
+def _unpickled(value: bytes) -> Any:
+    """The text, bytes or number that was pickled. Nothing in the pickle is executed."""
+    arguments = (argument for _, argument, _ in pickletools.genops(value))
+    return next(argument for argument in arguments if isinstance(argument, str | bytes | float))
+
+
+def _record(job_id: str, stored: Mapping[str, Any]) -> Record:
+    fields = json.loads(stored["record"])
+    request = TypeAdapter(JobRequest).validate_python(fields.pop("order"))
+    error = fields.pop("error", None)
+    record = Record(job_id, request, error=Failure(**error) if error else None, **fields)
+    if record.status not in UNFINISHED:
+        return record
+    if "cancelled" in stored:
+        return replace(record, status="cancelled")
+    if "transcript" in stored:  # its worker was killed before it could say so
+        return replace(record, status="completed", progress=1.0, finished=time.time())
+    if record.status == "in_progress":
+        return replace(record, claim="earlier", lease=stored.get("lease", record.created) + _LEASE_SECONDS)
+    return record
