@@ -14,6 +14,8 @@ from whisper_server.speech.options import Speakers
 LANGUAGE = "Language spoken, as ISO 639 code, BCP 47 tag or English name; detected when not given."
 TRACK = "Audio track to transcribe, counted from 1; the one a player would play when not given."
 
+# Whisper's prompt is at most half of its 448 tokens: a longer text is never used.
+MAX_PROMPT = 10_000
 # As in WhisperX; larger batches take memory and are no faster on few cores.
 BATCH_SIZE = 4
 # No model distinguishes more voices in one recording.

@@ -11,7 +11,7 @@ from fastapi import File, Form, UploadFile
 from pydantic import BaseModel, Field, ValidationError
 
 from whisper_server.http.errors import ApiError
-from whisper_server.http.form_fields import BATCH_SIZE, LANGUAGE, TRACK, DiarizationFields, known_language
+from whisper_server.http.form_fields import BATCH_SIZE, LANGUAGE, MAX_PROMPT, TRACK, DiarizationFields, known_language
 from whisper_server.http.formats import Format
 from whisper_server.http.json_pieces import Granularity
 from whisper_server.speech.engine import Engine
@@ -19,9 +19,6 @@ from whisper_server.speech.errors import UnsupportedOption
 from whisper_server.speech.options import Options, VoiceActivity
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
-
-# Whisper's prompt is at most half of its 448 tokens: a longer text is never used.
-_MAX_PROMPT = 10_000
 
 
 class ServerVad(BaseModel, extra="forbid"):
@@ -41,7 +38,7 @@ class TranslationForm:
     model: Annotated[str, Form(description="A model's id or alias, see `/v1/models`.")] = "whisper-1"
     prompt: Annotated[
         str,
-        Form(max_length=_MAX_PROMPT, description="Text that sets style and spelling, in the answer's language."),
+        Form(max_length=MAX_PROMPT, description="Text that sets style and spelling, in the answer's language."),
     ] = ""
     response_format: Annotated[ResponseFormat, Form(description="Format of the answer.")] = "json"
     temperature: Annotated[
@@ -49,9 +46,9 @@ class TranslationForm:
     ] = 0.0
     stream: Annotated[bool, Form(description="Send the text as it is decoded, as server-sent events.")] = False
     vad_filter: Annotated[bool, Form(description="Leave out what is not speech, which prevents invented text.")] = True
-    hotwords: Annotated[
-        str, Form(max_length=_MAX_PROMPT, description="Names and terms that are likely to be said.")
-    ] = ""
+    hotwords: Annotated[str, Form(max_length=MAX_PROMPT, description="Names and terms that are likely to be said.")] = (
+        ""
+    )
     batch_size: Annotated[
         int,
         Form(
