@@ -23,7 +23,7 @@ COMMIT = "a" * 40
 # In a process of its own: huggingface_hub reads its environment when it is first imported.
 PULL = """
 import json, sys
-from whisper_server.speech.engine import SpeechError
+from whisper_server.speech.errors import SpeechError
 from whisper_server.process.settings import Settings
 from whisper_server.engines.whisper.models import ModelCache
 cache = ModelCache(Settings(model="base", allowed_models=["Systran/*"]))
