@@ -27,7 +27,7 @@ _ON_OPENVINO = importlib.util.find_spec("openvino") is not None
 if _ON_OPENVINO:
     from whisper_server.engines.whisper.openvino_silero import OpenVinoSilero
 else:
-    import onnxruntime  # noqa: F401
+    importlib.import_module("onnxruntime")
 
 MODEL = "silero_vad_v6"
 _FILE = Path(get_assets_path()) / f"{MODEL}.onnx"
