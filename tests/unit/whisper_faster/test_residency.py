@@ -10,21 +10,13 @@ from contextlib import suppress
 
 import pytest
 
+from tests.unit.whisper_server.conftest import eventually
 from whisper_server.engines.residency import Residency
 from whisper_server.speech.errors import ModelInUse, ModelTooLarge, ModelUnavailable
 
 
 class Net:
     """A model."""
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 30
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def nothing() -> int:

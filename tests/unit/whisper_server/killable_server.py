@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import uvicorn
 
@@ -26,12 +27,12 @@ def main(folder: str, *lingers_in: Any) -> None:
         engine.linger("decoding", arguments[-1])
         return decode(*arguments)
 
-    decoding.decode = slowly  # type: ignore[assignment]  # of any arguments
     settings = Settings(data_folder=Path(folder))
     startup.prepare(settings)
     app = create_app(engine, settings, title="test")
     server = uvicorn.Server(uvicorn.Config(app, port=0))
-    server.run()
+    with patch.object(decoding, "decode", slowly):
+        server.run()
 
 
 if __name__ == "__main__":
