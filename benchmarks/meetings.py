@@ -15,7 +15,8 @@ from pathlib import Path
 import httpx
 
 from benchmarks.rows import Row, above, below
-from benchmarks.whisperx import CACHE, CONVERSATION, NAME, PORT, run
+from benchmarks.whisperx import CONVERSATION
+from benchmarks.whisperx_container import CACHE, NAME, PORT, run
 from testbed.diarization_error_rate import Turn, diarization_error_rate, turns_of
 from testbed.meetings import write
 
