@@ -48,7 +48,7 @@ class Yard:
 
     async def use(self, host: str, seconds: float = 1.0) -> None:
         service = self.fleet.find(host)
-        lease = await self.fleet.acquire(service, wake=True)
+        lease = service.try_acquire() or await self.fleet.wait_for_start(service)
         await asyncio.sleep(seconds)
         service.release(lease)
 
@@ -131,7 +131,7 @@ def test_a_start_that_nobody_waits_for_takes_no_memory_later() -> None:
         yard = Yard(configuration("a", "b", budget=1000))
         using = asyncio.create_task(yard.use("a", 100))
         await asyncio.sleep(2)
-        yard.fleet.find("b").wake()
+        yard.fleet.find("b").request_start()
         await using
         await asyncio.sleep(30)
         assert yard.states() == {"a": State.READY, "b": State.STOPPED}
@@ -244,7 +244,7 @@ def test_a_clock_that_ran_out_while_the_daemon_was_away_does_not_stop_a_service_
         now = asyncio.get_running_loop().time()
         yard = Yard(configuration("a"), {"a": Remembered(last_used=now - 500)})
         await asyncio.sleep(1)
-        yard.fleet.find("a").wake()
+        yard.fleet.find("a").request_start()
         await asyncio.sleep(30)
         assert yard.states()["a"] is State.READY
 

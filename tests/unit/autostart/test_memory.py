@@ -21,7 +21,7 @@ def test_what_is_remembered_is_recalled(tmp_path: Path) -> None:
         now = asyncio.get_running_loop().time()
         remember(tmp_path / "services.json", yard.fleet, now)
         recalled = recall(tmp_path / "services.json")
-        assert recalled == {"a": Remembered(yard.fleet.find("a").last_used, True), "b": Remembered(now, False)}
+        assert recalled == {"a": Remembered(yard.fleet.find("a").clock.last_used, True), "b": Remembered(now, False)}
         await using
 
     run(scenario)

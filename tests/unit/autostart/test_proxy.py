@@ -15,6 +15,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from docker_autostart.leases import Lease
+from docker_autostart.service import Service
 from tests.unit.autostart.site import HOST, error_of, running_site
 
 
@@ -33,6 +35,20 @@ async def echo(request: web.BaseRequest) -> web.Response:
             "sha256": digest.hexdigest(),
         }
     )
+
+
+async def test_a_cold_request_asks_the_service_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    ask = Service.try_acquire
+
+    def count(service: Service, *, wake: bool = True) -> Lease | None:
+        asked.append(wake)
+        return ask(service, wake=wake)
+
+    monkeypatch.setattr(Service, "try_acquire", count)
+    async with running_site(echo, awake=False) as site, site.client.get(site.url()) as response:
+        assert (response.status, response.headers["X-Autostart"]) == (200, "cold")
+    assert asked == [True]
 
 
 async def test_passes_requests_on_unchanged_but_for_what_ends_at_a_proxy() -> None:
@@ -727,11 +743,11 @@ async def test_some_requests_neither_wake_nor_keep_awake(method: str, path: str,
         assert site.stack.starts == 0
         async with site.client.get(site.url("/healthy")) as response:
             assert response.status == 200
-        used = site.service.last_used
+        used = site.service.clock.last_used
         await asyncio.sleep(0.05)
         async with site.client.request(method, site.url(path), headers=headers) as response:
             assert response.status == 200
-        assert site.service.last_used == used
+        assert site.service.clock.last_used == used
 
 
 async def test_browsers_see_a_page_while_a_service_starts_that_does_not_let_them_wait() -> None:

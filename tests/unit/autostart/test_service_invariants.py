@@ -151,7 +151,7 @@ class Life(RuleBasedStateMachine):
         if (
             self.service.state is State.READY
             and self.service.settings.idle_timeout
-            and not self.service.pinned
+            and not self.service.clock.pinned
             and not self.keeping_leases
             and self.stack.jobs == 0
         ):

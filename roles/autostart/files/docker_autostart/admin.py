@@ -29,8 +29,8 @@ def describe(service: Service, now: float) -> dict[str, Any]:
         "containers": f"{service.running_containers}/{len(service.settings.containers)}",
         "in_flight": service.in_flight,
         "held": service.waiting,
-        "held_awake": service.pinned,
-        "last_used_seconds_ago": None if service.last_used is None else round(now - service.last_used, 1),
+        "held_awake": service.clock.pinned,
+        "last_used_seconds_ago": None if service.clock.last_used is None else round(now - service.clock.last_used, 1),
         "stops_in_seconds": None if asleep or deadline is None else round(max(0.0, deadline - now), 1),
         "failure": None if service.failing is None else service.failing.message,
     }

@@ -61,12 +61,11 @@ class Admission:
             self._waiters.discard(waiter)
         return waiter.result() if waiter.done() else None
 
-    def admit_all(self) -> int:
-        """Let in who waits; how many."""
-        waiting = [waiter for waiter in self._waiters if not waiter.done()]
-        for waiter in waiting:
-            waiter.set_result(self.admit(keeps_running=True))
-        return len(waiting)
+    def admit_all(self) -> None:
+        """Admit all waiting requests."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(self.admit(keeps_running=True))
 
     def refuse_all(self, error: RequestError) -> None:
         for waiter in self._waiters:

@@ -1,6 +1,8 @@
-"""When a service whose start failed may be started again."""
+"""Why a service could not be started, and when that is tried again."""
 
 from collections import deque
+
+from docker_autostart.errors import EngineUnavailable, StartFailed
 
 LONGEST_PAUSE = 60.0
 BREAKER_FAILURES = 5
@@ -15,6 +17,8 @@ class StartBackoff:
     """
 
     def __init__(self) -> None:
+        self.failure: StartFailed | None = None
+        """Of the last start, None where it succeeded."""
         self.retry_at = 0.0
         self._failures: deque[float] = deque()
         self._failures_in_a_row = 0
@@ -23,8 +27,9 @@ class StartBackoff:
         """Seconds until the next start, 0 where it may begin."""
         return max(0.0, self.retry_at - now)
 
-    def failed(self, now: float) -> float:
-        """Count a failed start; how long the pause is."""
+    def failed(self, failure: StartFailed, now: float) -> float:
+        """Count a failed start; returns the pause after it, in seconds."""
+        self.failure = failure
         self._failures_in_a_row += 1
         self._failures.append(now)
         while self._failures[0] < now - BREAKER_WINDOW:
@@ -36,13 +41,20 @@ class StartBackoff:
         return pause
 
     def succeeded(self) -> None:
+        self.failure = None
         self._failures_in_a_row = 0
 
     def skip_pause(self) -> None:
         self.retry_at = 0.0
 
-    def reset(self) -> None:
-        """The failures had a cause that is gone."""
-        self._failures.clear()
-        self._failures_in_a_row = 0
-        self.retry_at = 0.0
+    def engine_returned(self) -> None:
+        """Failures for want of an engine say nothing about the next start."""
+        if isinstance(self.failure, EngineUnavailable):
+            self._failures.clear()
+            self._failures_in_a_row = 0
+            self.retry_at = 0.0
+
+
+def retry_in(failure: StartFailed, seconds: float) -> StartFailed:
+    """The same failure for another request, with the time until the next attempt."""
+    return type(failure)(failure.message, retry_after=seconds)

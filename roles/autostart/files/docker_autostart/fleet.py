@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from docker_autostart.configuration import Configuration, ServiceSettings
+from docker_autostart.containers import Stack
 from docker_autostart.errors import TooManyWaiting, UnknownHost
 from docker_autostart.events import Recorder
 from docker_autostart.leases import Lease
-from docker_autostart.service import RETRY_LATER, Service, Stack, StartAbandoned, State
+from docker_autostart.refusals import RETRY_LATER
+from docker_autostart.service import Service, State
+from docker_autostart.starting import StartAbandoned
 from docker_autostart.stopping import StopFailed
 
 WAITING_PER_SERVICE = 200
@@ -57,14 +60,11 @@ class Fleet:
     def waiting(self) -> int:
         return sum(service.waiting for service in self.services.values())
 
-    async def acquire(self, service: Service, *, wake: bool) -> Lease:
-        """`Service.acquire`, within the limits of held requests. Raises `TooManyWaiting` too."""
-        lease = service.try_acquire(wake=wake)
-        if lease is not None:
-            return lease
+    async def wait_for_start(self, service: Service) -> Lease:
+        """`Service.wait_for_start`, within the limits of waiting requests. Raises `TooManyWaiting` too."""
         if service.waiting >= WAITING_PER_SERVICE or self.waiting >= WAITING_IN_ALL:
             raise TooManyWaiting("Too many requests wait for services to start.", retry_after=RETRY_LATER)
-        return await service.acquire(wake=wake)
+        return await service.wait_for_start()
 
     def cut_late_leases(self, drain_since: float) -> None:
         for service in self.services.values():
@@ -137,7 +137,7 @@ class Fleet:
 
     async def _evict_one_for(self, service: Service) -> None:
         idle = [other for other in self.services.values() if other is not service and other.idle]
-        for other in sorted(idle, key=lambda candidate: candidate.last_used or 0.0):
+        for other in sorted(idle, key=lambda candidate: candidate.clock.last_used or 0.0):
             if other.settings.memory_mb:
                 try:
                     if await other.stop(f"its memory is for {service.settings.host}", by_operator=False):

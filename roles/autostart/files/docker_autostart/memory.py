@@ -26,8 +26,8 @@ def remember(path: Path, fleet: Fleet, now: float) -> None:
     """`now` is loop time; services in use count as used at that time."""
     known = {
         host: {
-            "last_used": now if service.in_use or service.last_used is None else service.last_used,
-            "pinned": service.pinned,
+            "last_used": now if service.in_use or service.clock.last_used is None else service.clock.last_used,
+            "pinned": service.clock.pinned,
         }
         for host, service in fleet.services.items()
     }

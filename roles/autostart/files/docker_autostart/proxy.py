@@ -29,7 +29,8 @@ from docker_autostart.fleet import Fleet
 from docker_autostart.headers import REQUEST_ID, request_id, to_client, to_container
 from docker_autostart.leases import Lease
 from docker_autostart.pages import waiting_page
-from docker_autostart.service import RETRY_LATER, Service
+from docker_autostart.refusals import RETRY_LATER
+from docker_autostart.service import Service
 from docker_autostart.tunnel import run_tunnel
 from docker_autostart.upstream import Answer, Upstream
 
@@ -166,10 +167,10 @@ class Proxy:
         for last in (False, True):
             lease = service.try_acquire(wake=wake)
             if lease is None:
-                if wake and not settings.blocking:
-                    service.wake()
+                if not settings.blocking:
+                    service.request_start()
                     raise Starting(f"{settings.name} is starting.", retry_after=PAGE_RETRY)
-                lease = await self._fleet.acquire(service, wake=wake)
+                lease = await self._fleet.wait_for_start(service)
                 waited = loop.time() - arrived
             async with _stay(call, service, lease):
                 answer = await self._ask(call, service, lease, last=last)

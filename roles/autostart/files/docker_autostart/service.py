@@ -9,29 +9,21 @@ performs the actions, and tests substitute a virtual clock and a fake stack.
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Protocol
 
+from docker_autostart import refusals
 from docker_autostart.admission import Admission
-from docker_autostart.backoff import StartBackoff
-from docker_autostart.configuration import LONGEST_START_TIMEOUT, ServiceSettings
-from docker_autostart.errors import (
-    Asleep,
-    EngineUnavailable,
-    RequestError,
-    ServiceRemoved,
-    StartFailed,
-    StartTimeout,
-    Stopping,
-)
+from docker_autostart.alarm import Alarm
+from docker_autostart.backoff import StartBackoff, retry_in
+from docker_autostart.configuration import ServiceSettings
+from docker_autostart.containers import RunningContainers, Stack
+from docker_autostart.errors import StartFailed
 from docker_autostart.events import Recorder
+from docker_autostart.idleness import IdleClock
 from docker_autostart.leases import DRAIN_TIMEOUT, Lease
+from docker_autostart.refusals import RETRY_LATER
+from docker_autostart.starting import StartAbandoned, run_unless, start_within_limit
 from docker_autostart.stopping import StopFailed, StopRequests
 
-START_LIMIT = LONGEST_START_TIMEOUT
-"""Seconds. A start continues after its clients have timed out, so that their next attempt waits less; not forever."""
-
-RETRY_LATER = 5.0
-"""`Retry-After` where nothing better is known, in seconds."""
 DRAIN_RECHECK = 1.0
 """Seconds between checks for requests and jobs while a stop waits for them to end."""
 
@@ -43,26 +35,6 @@ class State(StrEnum):
     DRAINING = "draining"
     STOPPING = "stopping"
     FAILED = "failed"
-
-
-class StartAbandoned(Exception):
-    """There was no memory for a start, and no request waits for it any more."""
-
-
-class Stack(Protocol):
-    """The containers of one service."""
-
-    async def start(self) -> None:
-        """Start what does not run and return when all of it can take requests. Raises `StartFailed`."""
-
-    async def stop(self) -> None:
-        """Raises `StopFailed`."""
-
-    async def running(self) -> tuple[int, int]:
-        """How many of its containers run, of how many. Raises `EngineUnavailable`."""
-
-    async def busy(self) -> int | None:
-        """The number of background jobs; None where the container does not say."""
 
 
 class Service:
@@ -85,24 +57,24 @@ class Service:
         self.settings = settings
         self.stack = stack
         self.state = State.STOPPED
-        self.last_used = last_used
-        self.pinned = pinned
-        self.running_containers = 0
         self._record = record
         self._make_room = make_room
-        self._keep_last_used = last_used is not None
+        self.clock = IdleClock(last_used, pinned=pinned)
+        self._containers = RunningContainers()
         self._requests = Admission(self._left)
-        self._changed = asyncio.Event()
-        self._check_due = True
+        self._changed = Alarm()
         self._start_wanted = False
         self._stops = StopRequests()
         self._backoff = StartBackoff()
-        self._failure: StartFailed | None = None
         self._drain_from = State.STOPPED
         self._drain_since = 0.0
         self._removed = False
 
-    # Called for requests
+    # What others may know
+
+    @property
+    def running_containers(self) -> int:
+        return self._containers.number
 
     @property
     def waiting(self) -> int:
@@ -115,7 +87,7 @@ class Service:
     @property
     def idle(self) -> bool:
         """Ready, with no requests but those of monitors, and not pinned."""
-        return self.state is State.READY and not self.in_use and not self._requests.wanted and not self.pinned
+        return self.state is State.READY and not self.in_use and not self._requests.wanted and not self.clock.pinned
 
     @property
     def in_use(self) -> bool:
@@ -127,30 +99,53 @@ class Service:
         """Whether a start was requested."""
         return self._requests.wanted or self._start_wanted
 
-    async def acquire(self, *, wake: bool = True) -> Lease:
-        """Admit a request as soon as the service is ready; every `Lease` must be returned with `release`.
+    @property
+    def failing(self) -> StartFailed | None:
+        return self._backoff.failure if self.state is State.FAILED else None
 
-        With `wake` false it neither starts the service nor keeps it running, and gets `Asleep`, or `StartFailed`
-        after a start that failed, however long ago. Raises `StartFailed` during the back-off, `ServiceRemoved`, and
-        after `start_timeout` seconds `StartTimeout`, or `Stopping` during a stop.
+    def idle_deadline(self) -> float | None:
+        """Loop time at which an idle service is stopped, the earliest possible while it is in use; None for never."""
+        now = asyncio.get_running_loop().time()
+        return self.clock.deadline(self.settings.idle_timeout, now, in_use=self.in_use)
+
+    # Called for requests
+
+    async def acquire(self, *, wake: bool = True) -> Lease:
+        """Admit a request as soon as the service is ready: `try_acquire`, and `wait_for_start` if that returns None."""
+        return self.try_acquire(wake=wake) or await self.wait_for_start()
+
+    def try_acquire(self, *, wake: bool = True) -> Lease | None:
+        """Admit a request if the service is ready; None if it is not, and a request may start it.
+
+        Every `Lease` must be returned with `release`. With `wake` false a request neither starts the service nor keeps
+        it running, and gets `Asleep`, or `StartFailed` after a start that failed, however long ago. Raises
+        `StartFailed` during the back-off too, and `ServiceRemoved`.
         """
-        lease = self.try_acquire(wake=wake)
-        if lease is not None:
-            return lease
+        return self._requests.admit(wake) if self._is_ready_or_raise(wake) else None
+
+    async def wait_for_start(self) -> Lease:
+        """After `try_acquire` returned None: start the service, and admit the request when it is ready.
+
+        Raises `StartFailed`, `ServiceRemoved`, and after `start_timeout` seconds `StartTimeout`, or `Stopping` during
+        a stop.
+        """
         self._changed.set()
         timeout = self.settings.start_timeout
         lease = await self._requests.wait(timeout)
         if lease is None:
-            raise self._not_ready_within(timeout)
+            stopping = self.state in {State.DRAINING, State.STOPPING}
+            raise (refusals.stop_takes_longer if stopping else refusals.not_ready_within)(self.settings.name, timeout)
         return lease
 
-    def try_acquire(self, *, wake: bool = True) -> Lease | None:
-        """`acquire` if that need not wait, None if it would; raises what it would raise immediately."""
-        return self._requests.admit(wake) if self._is_ready_or_raise(wake) else None
+    def request_start(self) -> None:
+        """After `try_acquire` returned None: start the service without waiting for it."""
+        self._start_wanted = True
+        self._changed.set()
 
     def _is_ready_or_raise(self, wake: bool) -> bool:
+        now = asyncio.get_running_loop().time()
         if self._removed:
-            raise ServiceRemoved(f"{self.settings.name} is not served any more.")
+            raise refusals.removed(self.settings.name)
         if self.state is State.DRAINING and wake and self._drain_from is State.READY and not self._stops.by_operator:
             self.state = State.READY
             self._changed.set()
@@ -158,21 +153,11 @@ class Service:
             return True
         if not wake:
             if failing := self.failing:
-                wait = self._backoff.remaining(asyncio.get_running_loop().time())
-                raise type(failing)(failing.message, retry_after=max(wait, RETRY_LATER))
-            raise Asleep(
-                f"{self.settings.name} is asleep, and this kind of request does not wake it. "
-                "Send a normal request to start it."
-            )
-        if failure := self._failure_during_backoff():
+                raise retry_in(failing, max(self._backoff.remaining(now), RETRY_LATER))
+            raise refusals.asleep(self.settings.name)
+        if failure := self._failure_during_backoff(now):
             raise failure
         return False
-
-    def wake(self) -> None:
-        """Start without waiting. Raises `StartFailed` during the back-off after a failed start, `ServiceRemoved`."""
-        if not self._is_ready_or_raise(wake=True):
-            self._start_wanted = True
-            self._changed.set()
 
     async def start_and_acquire(self) -> Lease:
         """An operator's start: `acquire` that ignores the back-off."""
@@ -184,7 +169,7 @@ class Service:
 
     def _left(self, lease: Lease) -> None:
         if lease.keeps_running:
-            self.last_used = asyncio.get_running_loop().time()
+            self.clock.used(asyncio.get_running_loop().time())
         if not self.in_flight and self.state is State.DRAINING:
             self._changed.set()
 
@@ -195,7 +180,7 @@ class Service:
     def report_connection_refused(self, lease: Lease) -> None:
         """The container refused a connection: check and start it before more requests are admitted."""
         if lease.generation == self._requests.generation and self.state is State.READY:
-            self._record(self.settings.host, "gone", "marked ready, but refuses connections: checking again", None)
+            self._note("gone", "marked ready, but refuses connections: checking again")
             self.state = State.STARTING
             self._changed.set()
 
@@ -203,13 +188,12 @@ class Service:
 
     def request_check(self) -> None:
         """The containers may have changed."""
-        self._check_due = True
+        self._containers.check_due = True
         self._changed.set()
 
     def engine_returned(self) -> None:
         """The engine is back: failures caused by the outage may be retried immediately."""
-        if isinstance(self._failure, EngineUnavailable):
-            self._backoff.reset()
+        self._backoff.engine_returned()
         self.request_check()
 
     async def stop(self, reason: str, *, by_operator: bool) -> bool:
@@ -227,10 +211,8 @@ class Service:
 
     def pin(self, pinned: bool) -> None:
         """A pinned service is not stopped when it is idle, nor to free memory for another one."""
-        self.pinned = pinned
-        self._record(
-            self.settings.host, "pinned" if pinned else "released", "held awake" if pinned else "released", None
-        )
+        self.clock.pinned = pinned
+        self._note("pinned" if pinned else "released", "held awake" if pinned else "released")
         self._changed.set()
 
     def reconfigure(self, settings: ServiceSettings) -> None:
@@ -241,25 +223,8 @@ class Service:
     def remove(self) -> None:
         """Admit no more requests; those in flight continue, those that wait get `ServiceRemoved`."""
         self._removed = True
-        self._requests.refuse_all(
-            ServiceRemoved(f"{self.settings.name} is not served any more.", retry_after=RETRY_LATER)
-        )
+        self._requests.refuse_all(refusals.removed(self.settings.name))
         self._stops.finish(stopped=False)
-
-    @property
-    def failing(self) -> StartFailed | None:
-        return self._failure if self.state is State.FAILED else None
-
-    def idle_deadline(self) -> float | None:
-        """Loop time at which an idle service is stopped; None for never.
-
-        While a request is in flight, the earliest possible deadline.
-        """
-        if not self.settings.idle_timeout or self.pinned:
-            return None
-        if self.in_use or self.last_used is None:
-            return asyncio.get_running_loop().time() + self.settings.idle_timeout
-        return self.last_used + self.settings.idle_timeout
 
     # The task
 
@@ -280,49 +245,39 @@ class Service:
 
     async def _rest(self) -> None:
         while True:
-            all_running = await self._all_running()
+            all_running = await self._containers.are_complete(self.stack)
             now = asyncio.get_running_loop().time()
             if all_running is False:
-                self._keep_last_used = False
+                self.clock.forget_previous_process()
             if self._stops.current is not None:
                 if self.running_containers:
                     self._begin_drain()
                     return
                 self._stops.finish(stopped=True)
             if all_running:
-                self._record(self.settings.host, "adopted", "found running", None)
-                if not self._keep_last_used:
-                    self.last_used = now
+                self._note("adopted", "found running")
+                self.clock.found_running(now)
                 self.state = State.STARTING
                 return
-            if failure := self._failure_during_backoff():
+            if failure := self._failure_during_backoff(now):
                 self._requests.refuse_all(failure)  # those that arrived while a failed start was being cleaned up
             if self.wanted and not self._backoff.remaining(now):
-                self._keep_last_used = False
-                self._record(self.settings.host, "starting", f"starting, {self.waiting} waiting", None)
+                self.clock.forget_previous_process()
+                self._note("starting", f"starting, {self.waiting} waiting")
                 self.state = State.STARTING
                 return
             leftovers = self.idle_deadline() if self.running_containers else None
             if leftovers is not None and now >= leftovers:
                 self._begin_drain()
                 return
-            await self._wait_until(_earliest(leftovers, self._backoff.retry_at if self.wanted else None))
+            await self._changed.wait_until(leftovers, self._backoff.retry_at if self.wanted else None)
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self._check_due = False
-        start = loop.create_task(self._start_stack())
-        try:
-            while not start.done() and not self._stops.by_operator:
-                change = loop.create_task(self._changed.wait())
-                await asyncio.wait({start, change}, return_when=asyncio.FIRST_COMPLETED)
-                change.cancel()
-                self._changed.clear()
-        finally:
-            if not start.done():
-                start.cancel()
-                await asyncio.wait({start})
+        self._containers.check_due = False
+        steps = start_within_limit(self.settings.name, self._start_stack)
+        start = await run_unless(steps, self._changed, lambda: self._stops.by_operator)
         if start.cancelled():
             self.state = State.STOPPED
             self.request_check()
@@ -338,49 +293,41 @@ class Service:
             self._ready(began, loop.time())
 
     async def _start_stack(self) -> None:
-        try:
-            async with asyncio.timeout(START_LIMIT):
-                if self._make_room is not None:
-                    await self._make_room(self)
-                await self.stack.start()
-        except TimeoutError:
-            raise StartFailed(f"{self.settings.name} was not ready within {START_LIMIT} s.") from None
+        if self._make_room is not None:
+            await self._make_room(self)
+        await self.stack.start()
 
     def _ready(self, began: float, now: float) -> None:
         self.state = State.READY
         self._requests.generation += 1
-        self._failure = None
         self._backoff.succeeded()
         self._start_wanted = False
-        if not self._keep_last_used:
-            self.last_used = now
-        self._keep_last_used = False
-        self.running_containers = len(self.settings.containers)
+        self.clock.started(now)
+        self._containers.number = len(self.settings.containers)
         message = f"ready after {now - began:.2f} s, {self.waiting} waiting"
-        self._record(self.settings.host, "ready", message, now - began)
+        self._note("ready", message, now - began)
         self._requests.admit_all()
-        self._check_due = True
+        self._containers.check_due = True
 
     async def _fail(self, failure: StartFailed, now: float) -> None:
-        pause = self._backoff.failed(now)
-        self._failure = failure
+        pause = self._backoff.failed(failure, now)
         self._start_wanted = False
         self.state = State.FAILED
-        self._record(self.settings.host, "failed", f"start failed: {failure.message} Next attempt in {pause:g} s", None)
-        self._requests.refuse_all(type(failure)(failure.message, retry_after=pause))
-        self.last_used = now
-        # Only the count matters: a failed stack is not adopted until an event arrives for it.
-        self._check_due = True
-        await self._all_running()
+        self._note("failed", f"start failed: {failure.message} Next attempt in {pause:g} s")
+        self._requests.refuse_all(retry_in(failure, pause))
+        self.clock.used(now)
+        # Only the number matters: a failed stack is not adopted until an event arrives for it.
+        self._containers.check_due = True
+        await self._containers.are_complete(self.stack)
 
     async def _serve(self) -> None:
         while True:
-            all_running = await self._all_running()
+            all_running = await self._containers.are_complete(self.stack)
             if self.state is not State.READY:  # a connection was refused
                 return
             if all_running is False:
                 left = f", {self.running_containers} of its containers still run" if self.running_containers else ""
-                self._record(self.settings.host, "gone", f"stopped from outside{left}", None)
+                self._note("gone", f"stopped from outside{left}")
                 self.state = State.STOPPED
                 return
             if self.in_use:
@@ -390,7 +337,7 @@ class Service:
             if self._stops.current is not None or (deadline is not None and now >= deadline):
                 self._begin_drain()
                 return
-            await self._wait_until(deadline)
+            await self._changed.wait_until(deadline)
 
     def _begin_drain(self) -> None:
         self._drain_from = self.state
@@ -403,8 +350,8 @@ class Service:
         latest = self._drain_since + DRAIN_TIMEOUT
         while self.in_flight and self.state is State.DRAINING:
             self.cut_late_leases(self._drain_since)
-            await self._wait_until(loop.time() + DRAIN_RECHECK)
-        if was_ready and await self._all_running() is False:
+            await self._changed.wait_until(loop.time() + DRAIN_RECHECK)
+        if was_ready and await self._containers.are_complete(self.stack) is False:
             self.state = State.STOPPED
             return
         busy = await self.stack.busy() if was_ready else 0
@@ -416,8 +363,8 @@ class Service:
             await asyncio.sleep(DRAIN_RECHECK)
         else:
             jobs = "it does not say how many jobs run" if busy is None else f"{busy} jobs run"
-            self._record(self.settings.host, "postponed", f"idle, but not stopped: {jobs}", None)
-            self.last_used = loop.time()
+            self._note("postponed", f"idle, but not stopped: {jobs}")
+            self.clock.used(loop.time())
             self.state = self._drain_from
             self._stops.cancel()
 
@@ -428,54 +375,23 @@ class Service:
         try:
             await self.stack.stop()
         except StopFailed as failure:
-            self._record(self.settings.host, "stop_failed", f"could not be stopped: {failure}", None)
-            self.last_used = loop.time()
+            self._note("stop_failed", f"could not be stopped: {failure}")
+            self.clock.used(loop.time())
             self.state = State.STARTING if self._drain_from is State.READY else self._drain_from
             self._stops.fail(failure)
         else:
             self.state = State.STOPPED
-            self.running_containers = 0
-            self._record(self.settings.host, "stopped", f"stopped ({reason})", loop.time() - began)
+            self._containers.number = 0
+            self._note("stopped", f"stopped ({reason})", loop.time() - began)
             self._stops.finish(stopped=True)
-        self._check_due = True
+        self._containers.check_due = True
 
     # Helpers
 
-    def _not_ready_within(self, timeout: float) -> RequestError:
-        if self.state in {State.DRAINING, State.STOPPING}:
-            message = f"{self.settings.name} is being stopped, which takes more than {timeout:g} s. Try again later."
-            return Stopping(message, retry_after=RETRY_LATER)
-        message = f"{self.settings.name} was not ready within {timeout:g} s; the start goes on."
-        return StartTimeout(message, retry_after=RETRY_LATER)
+    def _note(self, kind: str, message: str, seconds: float | None = None) -> None:
+        self._record(self.settings.host, kind, message, seconds)
 
-    def _failure_during_backoff(self) -> StartFailed | None:
-        wait = self._backoff.remaining(asyncio.get_running_loop().time())
-        if self.state is not State.FAILED or self._failure is None or not wait:
-            return None
-        return type(self._failure)(self._failure.message, retry_after=wait)
-
-    async def _all_running(self) -> bool | None:
-        """Count the running containers if a check is due; None if it is not, or the engine does not respond."""
-        if not self._check_due:
-            return None
-        self._check_due = False
-        try:
-            self.running_containers, total = await self.stack.running()
-        except EngineUnavailable:
-            return None  # keep the last known count until `engine_returned`
-        return self.running_containers == total
-
-    async def _wait_until(self, deadline: float | None) -> None:
-        if deadline is None:
-            await self._changed.wait()
-        else:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._changed.wait()
-            except TimeoutError:
-                return
-        self._changed.clear()
-
-
-def _earliest(*times: float | None) -> float | None:
-    return min((time for time in times if time is not None), default=None)
+    def _failure_during_backoff(self, now: float) -> StartFailed | None:
+        failing = self.failing
+        wait = self._backoff.remaining(now)
+        return None if failing is None or not wait else retry_in(failing, wait)

@@ -1,0 +1,40 @@
+"""The containers of one service, as its state machine sees them."""
+
+from typing import Protocol
+
+from docker_autostart.errors import EngineUnavailable
+
+
+class Stack(Protocol):
+    """Starts, stops and counts the containers of one service."""
+
+    async def start(self) -> None:
+        """Start what does not run and return when all of it can take requests. Raises `StartFailed`."""
+
+    async def stop(self) -> None:
+        """Raises `StopFailed`."""
+
+    async def running(self) -> tuple[int, int]:
+        """How many of its containers run, of how many. Raises `EngineUnavailable`."""
+
+    async def busy(self) -> int | None:
+        """The number of background jobs; None where the container does not say."""
+
+
+class RunningContainers:
+    """The number of running containers, counted when one of them may have changed (`check_due`) and not else."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.check_due = True
+
+    async def are_complete(self, stack: Stack) -> bool | None:
+        """Whether all containers run; None if no check is due, or the engine does not respond."""
+        if not self.check_due:
+            return None
+        self.check_due = False
+        try:
+            self.number, total = await stack.running()
+        except EngineUnavailable:
+            return None  # keep the last known number until the engine is back
+        return self.number == total
