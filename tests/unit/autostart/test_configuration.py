@@ -7,13 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docker_autostart.configuration import (
-    ConfigurationError,
-    Problem,
-    normalize_host,
-    parse_configuration,
-    read_configuration,
-)
+from docker_autostart.configuration import normalize_host, parse_configuration, read_configuration
+from docker_autostart.json_object import ConfigurationError, Problem
 
 GUIDE = """{"services": {
   "whisper.HOST":  {"name": "Whisper API (faster-whisper)", "composeDir": "/opt/whisper-faster",

@@ -68,8 +68,8 @@ def _serve(configuration_file: Path, run_directory: Path) -> int:
     with _no_certificate_authorities():
         import uvloop
 
-        from docker_autostart.configuration import ConfigurationError
         from docker_autostart.daemon import serve
+        from docker_autostart.json_object import ConfigurationError
 
     handler = logging.StreamHandler()
     handler.setFormatter(JournalFormatter())
@@ -101,7 +101,8 @@ def _no_certificate_authorities() -> Iterator[None]:
 
 def _check(configuration_file: Path) -> int:
     from docker_autostart.compose import DockerCompose
-    from docker_autostart.configuration import ConfigurationError, read_configuration
+    from docker_autostart.configuration import read_configuration
+    from docker_autostart.json_object import ConfigurationError
     from docker_autostart.preflight import find_problems
 
     try:

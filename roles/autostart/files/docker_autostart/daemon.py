@@ -12,17 +12,12 @@ from aiohttp import web
 
 from docker_autostart import admin
 from docker_autostart.compose import DockerCompose
-from docker_autostart.configuration import (
-    Configuration,
-    ConfigurationError,
-    Problem,
-    ServiceSettings,
-    read_configuration,
-)
+from docker_autostart.configuration import Configuration, ServiceSettings, read_configuration
 from docker_autostart.connections import ClientConnections
 from docker_autostart.engine import DockerEngine
 from docker_autostart.events import EventLog
 from docker_autostart.fleet import Fleet
+from docker_autostart.json_object import ConfigurationError, Problem
 from docker_autostart.leases import DRAIN_TIMEOUT
 from docker_autostart.memory import recall, remember
 from docker_autostart.metrics import Metrics

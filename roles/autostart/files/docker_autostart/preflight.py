@@ -4,7 +4,8 @@ import asyncio
 import os
 
 from docker_autostart.compose import ComposeError, DockerCompose
-from docker_autostart.configuration import Configuration, Problem, ServiceSettings
+from docker_autostart.configuration import Configuration, ServiceSettings
+from docker_autostart.json_object import Problem
 
 
 async def find_problems(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 
-from docker_autostart.configuration import LONGEST_START_TIMEOUT
+from docker_autostart.checks import LONGEST_START_TIMEOUT
 from docker_autostart.errors import StartFailed
 
 START_LIMIT = LONGEST_START_TIMEOUT
