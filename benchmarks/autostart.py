@@ -193,6 +193,16 @@ def upload_ratio() -> float:
     return statistics.median(upload_seconds(THROUGH) / upload_seconds(STRAIGHT) for _ in range(5))
 
 
+def scrape_milliseconds() -> float:
+    """A scrape as Prometheus does it, the median of 200."""
+    measured = []
+    for _ in range(200):
+        start = time.perf_counter()
+        requests.get(f"http://127.0.0.1:{DAEMON}/metrics", timeout=5).raise_for_status()
+        measured.append(1000 * (time.perf_counter() - start))
+    return statistics.median(measured)
+
+
 async def requests_per_second(port: int, seconds: float) -> float:
     """With 32 clients that ask again as soon as they are answered."""
     request = f"GET /v1/models HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
@@ -292,6 +302,8 @@ async def against_the_fake_backend() -> list[Row]:
             above("requests per second, relative to the previous implementation (58)", rate / FIRST_DAEMON, "x", 60),
             below("500 MB upload: time relative to nginx → backend", await asyncio.to_thread(upload_ratio), "x", 1.3),
         ]
+
+        rows.append(below("scrape of the daemon's metrics, median", scrape_milliseconds(), "ms", 20))
 
         say(f"{HELD} uploads that wait")
         await engine.kill("faster-whisper")

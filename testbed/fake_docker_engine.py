@@ -40,6 +40,9 @@ class FakeEngine:
         self.up_failure: str | None = None
         self.health: dict[str, str] = {}
         self.created = datetime(2020, 1, 1, tzinfo=UTC)
+        self.memory_bytes = 500_000_000
+        self.stats_asked = 0
+        self._started: dict[str, str] = {}
         self._work = containers
         self._running: dict[str, asyncio.Task[None]] = {}
         self._listeners: list[asyncio.Queue[dict[str, object] | None]] = []
@@ -55,6 +58,7 @@ class FakeEngine:
         application.router.add_get("/{version}/version", self._version)
         application.router.add_get("/{version}/events", self._events)
         application.router.add_get("/{version}/containers/{name}/json", self._inspect)
+        application.router.add_get("/{version}/containers/{name}/stats", self._stats)
         application.router.add_post("/{version}/containers/{name}/start", self._start)
         application.router.add_post("/fake/compose", self._compose)
         self._runner = web.AppRunner(application, shutdown_timeout=0)
@@ -77,6 +81,7 @@ class FakeEngine:
     async def run(self, name: str) -> None:
         if name not in self._running:
             self._running[name] = asyncio.create_task(self._work_of(name))
+            self._started[name] = datetime.now(UTC).isoformat()
             self._tell(name, "start")
 
     async def kill(self, name: str) -> None:
@@ -85,6 +90,10 @@ class FakeEngine:
             task.cancel()
             await asyncio.wait({task})
             self._tell(name, "die")
+
+    def run_out_of_memory(self, name: str) -> None:
+        """The kernel killed one of its processes, not its first one."""
+        self._tell(name, "oom")
 
     def become(self, name: str, health: str) -> None:
         self.health[name] = health
@@ -120,7 +129,11 @@ class FakeEngine:
         name = request.match_info["name"]
         if name not in self._work:
             return web.json_response({"message": f"No such container: {name}"}, status=404)
-        state: dict[str, object] = {"Status": "running" if name in self._running else "exited", "ExitCode": 0}
+        state: dict[str, object] = {
+            "Status": "running" if name in self._running else "exited",
+            "ExitCode": 0,
+            "StartedAt": self._started.get(name, "0001-01-01T00:00:00Z"),
+        }
         if name in self.health:
             state["Health"] = {"Status": self.health[name]}
         return web.json_response(
@@ -130,6 +143,14 @@ class FakeEngine:
                 "Config": {"Labels": {"com.docker.compose.depends_on": ""}},
             }
         )
+
+    async def _stats(self, request: web.Request) -> web.Response:
+        self.stats_asked += 1
+        if request.match_info["name"] not in self._running:
+            return web.json_response({"memory_stats": {}})
+        cache = 100_000_000
+        memory = {"usage": self.memory_bytes + cache, "limit": 2 * 2**30, "stats": {"inactive_file": cache}}
+        return web.json_response({"memory_stats": memory})
 
     async def _start(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]

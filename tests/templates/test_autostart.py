@@ -23,6 +23,7 @@ EVERYTHING = MINIMAL | {
     "ready_path": "/ready",
     "ready_status": 200,
     "busy_path": "/jobs/count",
+    "metrics_path": "/metrics",
     "memory_mb": 800,
     "no_wake_paths": ["/health"],
     "no_wake_methods": ["HEAD"],
@@ -65,7 +66,7 @@ def test_every_key_of_a_service_reaches_the_daemon(render: Render) -> None:
     assert service.compose_file == Path("/opt/whisper-faster/stack.yml")
     assert (service.idle_timeout, service.start_timeout) == (60, 90)
     assert (service.ready_path, service.ready_status, service.busy_path) == ("/ready", 200, "/jobs/count")
-    assert service.memory_mb == 800
+    assert (service.memory_mb, service.metrics_path) == (800, "/metrics")
     assert service.no_wake_paths == {"/health"}
     assert service.no_wake_methods == {"HEAD"}
     assert service.no_wake_user_agents == ("Monitor",)

@@ -34,6 +34,7 @@ def test_the_daemon_knows_the_services_of_the_guide(render: Render, wiring: dict
             "containers": ["faster-whisper"],
             "proxyPort": 8001,
             "busyPath": "/busy",
+            "metricsPath": "/metrics",
             "memoryMb": 2048,
         },
         WHISPERX: {
@@ -42,6 +43,7 @@ def test_the_daemon_knows_the_services_of_the_guide(render: Render, wiring: dict
             "containers": ["whisperx"],
             "proxyPort": 8002,
             "busyPath": "/busy",
+            "metricsPath": "/metrics",
             "memoryMb": 2048,
         },
     }

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from docker_autostart.configuration import parse_configuration
 from docker_autostart.connections import ClientConnections
+from docker_autostart.engine import DockerEngine
 from docker_autostart.fleet import Fleet
 from docker_autostart.metrics import Metrics
 from docker_autostart.proxy import Proxy
@@ -93,6 +94,8 @@ async def running_site(
         lambda _: stack,
         lambda _host, kind, message, _seconds: events.append((kind, message)),
     )
+    engine = DockerEngine()
+    metrics.watch(fleet, engine)
     proxy = Proxy(fleet, metrics.count_request)
     connections = ClientConnections(proxy.handle)
     runner = web.ServerRunner(connections, shutdown_timeout=1)
@@ -106,7 +109,6 @@ async def running_site(
         auto_decompress=False,
         timeout=aiohttp.ClientTimeout(total=20),
     )
-    metrics.watch(fleet)
     try:
         await asyncio.sleep(0.01)  # what runs is adopted
         yield Site(port, stack, fleet.services[HOST], fleet, connections, client, metrics, events)
@@ -115,6 +117,7 @@ async def running_site(
         await runner.cleanup()
         await fleet.close()
         await proxy.close()
+        await engine.close()
         if server is not None:
             await server.cleanup()
 

@@ -28,7 +28,8 @@ WIDE = """{
     "a.example.com": {
       "name": "A", "composeDir": "/opt/a", "composeFile": "stack.yml", "proxyPort": 8001, "containers": ["aa"],
       "idleTimeout": 0, "startTimeout": 120.5, "mode": "async", "theme": "dark", "readyPath": "/ready",
-      "readyStatus": 200, "busyPath": "/busy", "memoryMb": 1200, "noWakeMethods": ["TRACE"], "noWakePaths": []
+      "readyStatus": 200, "busyPath": "/busy", "metricsPath": "/metrics", "memoryMb": 1200, "noWakeMethods": ["TRACE"],
+      "noWakePaths": []
     },
     "B.Example.com.": {"composeDir": "/opt/b", "proxyPort": 8002, "async": false, "containers": ["bb", "b-db"]}
   }
@@ -75,6 +76,7 @@ def test_the_wider_format() -> None:
     assert (a.idle_timeout, a.start_timeout, b.idle_timeout, b.start_timeout) == (0, 120.5, 900, 60)
     assert (a.blocking, b.blocking, a.theme) == (False, True, "dark")
     assert (a.ready_path, a.ready_status, a.busy_path, a.memory_mb) == ("/ready", 200, "/busy", 1200)
+    assert (a.metrics_path, b.metrics_path) == ("/metrics", None)
     assert (a.no_wake_paths, b.no_wake_paths) == (frozenset(), frozenset({"/health"}))
     assert a.no_wake_methods == frozenset({"TRACE"})
     assert b.no_wake_user_agents == ("UptimeRobot",)

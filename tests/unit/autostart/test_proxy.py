@@ -16,6 +16,8 @@ import pytest
 from aiohttp import web
 
 from docker_autostart.leases import Lease
+from docker_autostart.metrics import CLIENTS
+from docker_autostart.proxy import CLIENT
 from docker_autostart.service import Service
 from tests.unit.autostart.site import HOST, error_of, running_site
 
@@ -210,8 +212,22 @@ async def test_first_requests_share_one_start_and_say_that_they_waited() -> None
         assert {answer[:2] for answer in answers} == {(200, "cold")}
         assert all(150 < answer[2] < 2000 for answer in answers)
         assert site.stack.starts == 1
-        text = site.metrics.text().decode()
-        assert f'autostart_requests_total{{service="{HOST}",start="cold",status="200"}} 90.0' in text
+        labels = {"service": HOST, "status": "200", "start": "cold"}
+        assert site.metrics.registry.get_sample_value("autostart_requests_total", labels) == 90
+
+
+async def test_requests_are_counted_by_client_and_at_most_a_hundred_are_told_apart() -> None:
+    async with running_site(echo) as site:
+        for client in ["", "phone", 'x"y\\', *(f"client-{number}" for number in range(CLIENTS)), "phone"]:
+            async with site.client.get(site.url(), headers={CLIENT: client}) as response:
+                assert response.status == 200
+
+        def count(client: str) -> float | None:
+            labels = {"service": HOST, "client": client}
+            return site.metrics.registry.get_sample_value("autostart_client_requests_total", labels)
+
+        assert [count(client) for client in ("", "phone", 'x"y\\', "client-0", "other")] == [1, 2, 1, 1, 3]
+        assert count(f"client-{CLIENTS - 1}") is None
 
 
 async def test_bodies_of_any_size_and_coding_arrive_whole() -> None:

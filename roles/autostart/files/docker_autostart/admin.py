@@ -12,8 +12,8 @@ from aiohttp import web
 from docker_autostart.error_responses import error_response
 from docker_autostart.errors import Conflict, RequestError, UnknownHost
 from docker_autostart.events import EventLog
+from docker_autostart.exposition import Exposition
 from docker_autostart.fleet import Fleet
-from docker_autostart.metrics import Metrics
 from docker_autostart.service import Service, State
 from docker_autostart.stopping import StopFailed
 
@@ -36,7 +36,7 @@ def describe(service: Service, now: float) -> dict[str, Any]:
     }
 
 
-def admin_application(fleet: Fleet, events: EventLog, metrics: Metrics) -> web.Application:
+def admin_application(fleet: Fleet, events: EventLog, exposition: Exposition) -> web.Application:
     async def status(_: web.Request) -> web.Response:
         now = asyncio.get_running_loop().time()
         services = [describe(service, now) for service in fleet.services.values()]
@@ -45,8 +45,8 @@ def admin_application(fleet: Fleet, events: EventLog, metrics: Metrics) -> web.A
     async def log(_: web.Request) -> web.Response:
         return web.json_response({"events": events.as_list()})
 
-    async def exposition(_: web.Request) -> web.Response:
-        return web.Response(body=metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+    async def metrics(_: web.Request) -> web.Response:
+        return exposition.response()
 
     async def start(service: Service) -> None:
         lease = await service.start_and_acquire()
@@ -75,7 +75,7 @@ def admin_application(fleet: Fleet, events: EventLog, metrics: Metrics) -> web.A
     application = web.Application(middlewares=[_errors])
     application.router.add_get("/status", status)
     application.router.add_get("/events", log)
-    application.router.add_get("/metrics", exposition)
+    application.router.add_get("/metrics", metrics)
     for name, do in (("start", start), ("stop", stop), ("hold", hold), ("release", release)):
         application.router.add_post(f"/services/{{service}}/{name}", action(do))
     return application

@@ -18,6 +18,7 @@ from docker_autostart.systemd import JournalFormatter
 
 CONFIGURATION_FILE = Path("/opt/docker-autostart/config.json")
 RUN_DIRECTORY = Path("/run/docker-autostart")
+STATE_DIRECTORY = Path("/var/lib/docker-autostart")
 
 EX_CONFIG = 78
 """sysexits.h: something was found in an unconfigured or misconfigured state; systemd is told not to restart for it."""
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     match chosen.command:
         case "serve":
-            return _serve(chosen.config, chosen.run_directory)
+            return _serve(chosen.config, chosen.run_directory, chosen.state_directory)
         case "check-config":
             return _check(chosen.file)
         case "status":
@@ -48,6 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="run the daemon")
     serve.add_argument("--config", type=Path, default=CONFIGURATION_FILE, help="default: %(default)s")
+    serve.add_argument(
+        "--state-directory",
+        type=Path,
+        default=Path(os.environ.get("STATE_DIRECTORY", STATE_DIRECTORY)),
+        help="where counters survive restarts (default: %(default)s)",
+    )
     check = commands.add_parser("check-config", help="say what is wrong with a configuration file, by line and key")
     check.add_argument("file", type=Path, nargs="?", default=CONFIGURATION_FILE, help="default: %(default)s")
     status = commands.add_parser("status", help="print a table of the services")
@@ -63,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _serve(configuration_file: Path, run_directory: Path) -> int:
+def _serve(configuration_file: Path, run_directory: Path, state_directory: Path) -> int:
     # Only this command needs the daemon's libraries; the others answer at once.
     with _no_certificate_authorities():
         import uvloop
@@ -75,7 +82,7 @@ def _serve(configuration_file: Path, run_directory: Path) -> int:
     handler.setFormatter(JournalFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
-        uvloop.run(serve(configuration_file, run_directory))
+        uvloop.run(serve(configuration_file, run_directory, state_directory))
     except ConfigurationError as error:
         for problem in error.problems:
             logging.critical("%s: %s", configuration_file, problem)

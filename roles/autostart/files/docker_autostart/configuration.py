@@ -33,6 +33,7 @@ class ServiceSettings:
     ready_path: str
     ready_status: int | None
     busy_path: str | None
+    metrics_path: str | None
     memory_mb: int
     no_wake_paths: frozenset[str]
     no_wake_methods: frozenset[str]
@@ -131,6 +132,7 @@ def _service(host: str, stack: JsonObject, defaults: dict[str, Any]) -> ServiceS
         ready_path=stack.take("readyPath", checks.path, "/health"),
         ready_status=stack.take("readyStatus", checks.status, None),
         busy_path=stack.take("busyPath", checks.path, None),
+        metrics_path=stack.take("metricsPath", checks.path, None),
         memory_mb=stack.take("memoryMb", checks.positive_integer, 0),
         no_wake_paths=frozenset(stack.take("noWakePaths", checks.list_of(checks.path), defaults["noWakePaths"])),
         no_wake_methods=frozenset(

@@ -14,13 +14,15 @@ from docker_autostart import admin
 from docker_autostart.compose import DockerCompose
 from docker_autostart.configuration import Configuration, ServiceSettings, read_configuration
 from docker_autostart.connections import ClientConnections
-from docker_autostart.engine import DockerEngine
+from docker_autostart.engine import ContainerEvent, DockerEngine
 from docker_autostart.events import EventLog
 from docker_autostart.fleet import Fleet
 from docker_autostart.json_object import ConfigurationError, Problem
 from docker_autostart.leases import DRAIN_TIMEOUT
 from docker_autostart.memory import recall, remember
+from docker_autostart.metering import Metering
 from docker_autostart.metrics import Metrics
+from docker_autostart.own_pages import with_own_pages
 from docker_autostart.preflight import find_problems
 from docker_autostart.proxy import Proxy
 from docker_autostart.stack import ComposeStack
@@ -40,7 +42,7 @@ def socket_path(run_directory: Path) -> Path:
     return run_directory / "admin.sock"
 
 
-async def serve(configuration_file: Path, run_directory: Path) -> None:
+async def serve(configuration_file: Path, run_directory: Path, state_directory: Path) -> None:
     """Until SIGTERM or SIGINT. Raises `ConfigurationError`, and OSError where the port is in use."""
     configuration = read_configuration(configuration_file)
     notifier = Notifier()
@@ -49,7 +51,7 @@ async def serve(configuration_file: Path, run_directory: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     listeners = inherited_sockets() or [socket.create_server(("127.0.0.1", configuration.port))]
-    daemon = _Daemon(configuration_file, run_directory, configuration)
+    daemon = _Daemon(configuration_file, run_directory, state_directory, configuration)
     reloads = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, reloads.set)
     runner = web.ServerRunner(daemon.connections, handle_signals=False, shutdown_timeout=0)
@@ -62,6 +64,7 @@ async def serve(configuration_file: Path, run_directory: Path) -> None:
                 group.create_task(daemon.watch_engine()),
                 group.create_task(daemon.keep_memory()),
                 group.create_task(daemon.publish_status()),
+                group.create_task(daemon.metering.keep()),
                 group.create_task(daemon.check_stacks()),
                 group.create_task(daemon.reload_on(reloads, notifier)),
             ]
@@ -89,7 +92,9 @@ async def serve(configuration_file: Path, run_directory: Path) -> None:
 class _Daemon:
     """The parts, wired."""
 
-    def __init__(self, configuration_file: Path, run_directory: Path, configuration: Configuration) -> None:
+    def __init__(
+        self, configuration_file: Path, run_directory: Path, state_directory: Path, configuration: Configuration
+    ) -> None:
         self._configuration_file = configuration_file
         self._memory_file = run_directory / "services.json"
         self._status_file = StatusFile(run_directory / NAME)
@@ -98,13 +103,15 @@ class _Daemon:
         self._probe = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
         self._stacks: dict[str, ComposeStack] = {}
         self._events = EventLog()
-        metrics = Metrics()
-        self._events.subscribers.append(metrics.count_event)
+        self._metrics = Metrics()
+        self._events.subscribers.append(self._metrics.count_event)
         self._fleet = Fleet(configuration, self._make_stack, self._events.record, recall(self._memory_file))
-        metrics.watch(self._fleet)
-        self._proxy = Proxy(self._fleet, metrics.count_request)
-        self.connections = ClientConnections(self._proxy.handle)
-        self.admin_application = admin.admin_application(self._fleet, self._events, metrics)
+        self._metrics.watch(self._fleet, self._engine)
+        self.metering = Metering(self._metrics, self._fleet, self._engine, self._probe, state_directory)
+        self._proxy = Proxy(self._fleet, self._metrics.count_request)
+        exposition = self.metering.exposition
+        self.connections = ClientConnections(with_own_pages(self._fleet, exposition, self._proxy.handle))
+        self.admin_application = admin.admin_application(self._fleet, self._events, exposition)
 
     @property
     def requests(self) -> int:
@@ -115,13 +122,19 @@ class _Daemon:
         await self.connections.end(END_TIMEOUT, lambda: self._fleet.cut_late_leases(began))
 
     async def watch_engine(self) -> None:
-        async for name in self._engine.events():
+        async for event in self._engine.events():
             for host, service in self._fleet.services.items():
-                if name is None:
+                if event is None:
                     service.engine_returned()
-                elif name in service.settings.containers:
-                    self._stacks[host].stir()
-                    service.request_check()
+                elif event.name in service.settings.containers:
+                    self._container_changed(host, event)
+
+    def _container_changed(self, host: str, event: ContainerEvent) -> None:
+        if event.action == "oom":
+            log.warning("%s: the kernel killed a process of container %s for lack of memory", host, event.name)
+            self._metrics.count_oom_kill(host, event.name)
+        self._stacks[host].stir()
+        self._fleet.services[host].request_check()
 
     async def keep_memory(self) -> None:
         while True:
@@ -169,6 +182,7 @@ class _Daemon:
 
     async def close(self) -> None:
         self._remember()
+        await self.metering.write()
         self._status_file.remove()
         await self._fleet.close()
         await self._proxy.close()
@@ -176,9 +190,12 @@ class _Daemon:
         await self._engine.close()
 
     def _make_stack(self, settings: ServiceSettings) -> ComposeStack:
-        stack = ComposeStack(settings, self._engine, self._compose, self._probe)
+        stack = ComposeStack(settings, self._engine, self._compose, self._probe, self._read_last_metrics)
         self._stacks[settings.host] = stack
         return stack
+
+    async def _read_last_metrics(self, settings: ServiceSettings) -> None:
+        await self.metering.read_last(settings)
 
     def _remember(self) -> None:
         remember(self._memory_file, self._fleet, asyncio.get_running_loop().time())

@@ -23,7 +23,8 @@ class Container:
     """A container as the engine describes it.
 
     `status` is the engine's: created, running, paused, restarting, removing, exited, dead. `health` is starting,
-    healthy or unhealthy, None where there is no healthcheck. `created` is Unix time in seconds.
+    healthy or unhealthy, None where there is no healthcheck. `created` is Unix time in seconds, `started` the time of
+    the last start as the engine wrote it down then.
     """
 
     name: str
@@ -31,11 +32,31 @@ class Container:
     health: str | None = None
     exit_code: int = 0
     created: float = 0.0
+    started: str = ""
     labels: dict[str, str] = field(default_factory=dict)
 
     @property
     def runs(self) -> bool:
         return self.status == "running"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Of a running container, in bytes.
+
+    `used` is without its page cache; `limit` is the host's memory for a container without a limit.
+    """
+
+    used: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class ContainerEvent:
+    """Something happened to the container `name`; `action` is the engine's word: start, die, oom, health_status: …"""
+
+    name: str
+    action: str
 
 
 class EngineRefused(Exception):
@@ -57,6 +78,8 @@ class DockerEngine:
 
     def __init__(self) -> None:
         self._docker = aiodocker.Docker(timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT))
+        self.answers = True
+        """Whether the stream of events is connected, or was not lost yet."""
 
     async def inspect(self, names: tuple[str, ...]) -> list[Container | None]:
         return await asyncio.gather(*(self._inspect_one(name) for name in names))
@@ -69,36 +92,54 @@ class DockerEngine:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unavailable(error) from error
 
-    async def events(self) -> AsyncIterator[str | None]:
-        """Names of containers that something happened to; None whenever the engine begins to answer.
+    async def memory(self, name: str) -> Memory | None:
+        """None for a container that does not run. Raises `EngineUnavailable`."""
+        try:
+            (stats,) = await self._docker.containers.container(name).stats(stream=False, timeout=REQUEST_TIMEOUT)
+        except aiodocker.DockerError as error:
+            if error.status == 404:
+                return None
+            raise _unavailable(error) from error
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise _unavailable(error) from error
+        memory = stats.get("memory_stats", {})
+        if "usage" not in memory:
+            return None
+        # As `docker stats` computes it; the second name is that of cgroup v1.
+        detail = memory.get("stats", {})
+        cache = detail.get("inactive_file", detail.get("total_inactive_file", 0))
+        return Memory(max(0, memory["usage"] - cache), memory.get("limit", 0))
+
+    async def events(self) -> AsyncIterator[ContainerEvent | None]:
+        """What happens to containers; None whenever the engine begins to answer.
 
         Never ends: when the engine goes away this waits for its return.
         """
-        answered = True
         while True:
             try:
-                async for name in self._events_until_disconnected():
-                    answered = True
-                    yield name
+                async for event in self._events_until_disconnected():
+                    self.answers = True
+                    yield event
                 reason = "it closed the stream of events"
             except (aiodocker.DockerError, aiohttp.ClientError, OSError, TimeoutError) as error:
                 reason = str(error)
-            if answered:
+            if self.answers:
                 log.warning("the Docker Engine does not answer: %s", reason)
-                answered = False
+                self.answers = False
             await asyncio.sleep(RECONNECT)
 
     async def close(self) -> None:
         await self._docker.close()
 
-    async def _events_until_disconnected(self) -> AsyncIterator[str | None]:
+    async def _events_until_disconnected(self) -> AsyncIterator[ContainerEvent | None]:
         await self._docker.version()
         events = self._docker.events.subscribe(create_task=False)  # type: ignore[no-untyped-call]
         stream = asyncio.create_task(self._docker.events.run(filters='{"type":["container"]}'))
         try:
             yield None
             while (event := await events.get()) is not None:
-                yield event.get("Actor", {}).get("Attributes", {}).get("name", "")
+                name = event.get("Actor", {}).get("Attributes", {}).get("name", "")
+                yield ContainerEvent(name, event.get("Action", ""))
             await stream
         finally:
             stream.cancel()
@@ -120,6 +161,7 @@ class DockerEngine:
             health=state.get("Health", {}).get("Status"),
             exit_code=state["ExitCode"],
             created=datetime.fromisoformat(shown["Created"]).timestamp(),
+            started=state.get("StartedAt", ""),
             labels=shown["Config"]["Labels"] or {},
         )
 

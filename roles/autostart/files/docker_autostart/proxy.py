@@ -16,6 +16,7 @@ from docker_autostart.configuration import ServiceSettings, normalize_host
 from docker_autostart.connections import give_up_body
 from docker_autostart.error_responses import error_response, status_of
 from docker_autostart.errors import (
+    Asleep,
     BadGateway,
     BadRequest,
     RequestError,
@@ -48,8 +49,11 @@ _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 log = logging.getLogger("docker_autostart")
 
-Outcome = Callable[[str, int, bool], None]
-"""host ("" where unknown), status, whether the request waited for a start."""
+CLIENT = "X-Remote-User"
+"""In which nginx names the API key or user that it authenticated, whatever the client sends in it."""
+
+Outcome = Callable[[str, int, str, str], None]
+"""host ("" where unknown), status, cold, warm or asleep (`metrics.REQUESTS`), client."""
 
 
 class _Body:
@@ -141,7 +145,9 @@ class Proxy:
         except RequestError as error:
             response = self._refusal(request, service, error)
             response.headers[REQUEST_ID] = identity
-            self._count(service.settings.host if service else "", status_of(error), False)
+            host = service.settings.host if service else ""
+            start = "asleep" if isinstance(error, Asleep) else "warm"
+            self._count(host, status_of(error), start, request.headers.get(CLIENT, ""))
             return response
 
     def _refusal(self, request: web.BaseRequest, service: Service | None, error: RequestError) -> web.Response:
@@ -175,7 +181,8 @@ class Proxy:
             async with _stay(call, service, lease):
                 answer = await self._ask(call, service, lease, last=last)
                 if answer is not None:
-                    self._count(settings.host, answer.status, waited is not None)
+                    client = call.request.headers.get(CLIENT, "")
+                    self._count(settings.host, answer.status, "warm" if waited is None else "cold", client)
                     try:
                         return await _pass_back(call, answer, waited)
                     finally:

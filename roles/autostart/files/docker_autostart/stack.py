@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
@@ -33,12 +34,14 @@ class ComposeStack:
         engine: Engine,
         compose: Compose,
         probe: aiohttp.ClientSession,
+        before_stop: Callable[[ServiceSettings], Awaitable[None]],
     ) -> None:
         """`probe` asks the containers; it keeps no connections, for a stack that just stopped has none."""
         self._settings = settings
         self._engine = engine
         self._compose = compose
         self._probe = probe
+        self._before_stop = before_stop
         self._base = yarl.URL.build(scheme="http", host="127.0.0.1", port=settings.proxy_port)
         self._stirred = asyncio.Event()
         self.is_whole_project = False
@@ -55,6 +58,7 @@ class ComposeStack:
         await self._wait_until_ready()
 
     async def stop(self) -> None:
+        await self._before_stop(self._settings)
         try:
             await self._compose.stop(self._settings)
         except ComposeError as error:
