@@ -29,7 +29,10 @@ class Busy(BaseModel):
 )
 def metrics(request: Request) -> Response:
     state = request.app.state
-    text = state.metrics.text(state.uploads.held, state.queue.requests, state.jobs.counts(), state.engine.loaded())
+    jobs = state.jobs
+    text = state.metrics.text(
+        state.uploads.held, state.queue.requests, jobs.counts(), state.engine.loaded(), jobs.oldest_waiting()
+    )
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 

@@ -100,7 +100,7 @@ async def _respond(
 
     def record(transcript: Transcript) -> None:
         metrics: Metrics = request.app.state.metrics
-        metrics.count_work(options.model, transcript.duration, transcript.engine_seconds)
+        metrics.count_work(options.model, caller, transcript.duration, transcript.engine_seconds)
         entry.audio_seconds = transcript.duration
         entry.engine_seconds = transcript.engine_seconds
 

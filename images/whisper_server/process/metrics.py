@@ -1,6 +1,8 @@
 """The metrics of one server, in Prometheus' text format."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import generate_latest
@@ -9,6 +11,49 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 # From a health check to a transcription at the proxy's timeout.
 _BUCKETS = (0.005, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+# From a job of a minute on an idle server to one of hours behind others.
+_JOB_BUCKETS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 43200)
+
+CLIENTS = 100
+"""Whose work is counted apart; that of more is counted together, as of the client "other"."""
+
+JobEnd = Literal["completed", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Description:
+    """One metric; of a counter `name` is without `_total`."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    text: str
+    labels: tuple[str, ...] = ()
+
+
+REQUESTS = Description(
+    "whisper_request_seconds", "histogram", "Seconds that requests took.", ("method", "route", "status")
+)
+AUDIO = Description("whisper_audio_seconds", "counter", "Seconds of audio that were transcribed.", ("model",))
+ENGINE = Description("whisper_engine_seconds", "counter", "Seconds that transcribing them took.", ("model",))
+CLIENT_AUDIO = Description(
+    "whisper_client_audio_seconds",
+    "counter",
+    "Seconds of audio that were transcribed, by API key or user; empty without one.",
+    ("client",),
+)
+JOB_WAIT = Description("whisper_job_wait_seconds", "histogram", "Seconds from the creation of jobs to their start.")
+JOBS_ENDED = Description(
+    "whisper_job_seconds", "histogram", "Seconds from the start of jobs to their end, by how they ended.", ("status",)
+)
+QUEUED = Description("whisper_requests_in_queue", "gauge", "Requests that run or wait.")
+UPLOADS = Description("whisper_uploads", "gauge", "Uploads that arrive or are checked.")
+JOBS = Description("whisper_jobs", "gauge", "Jobs by status.", ("status",))
+OLDEST_JOB = Description("whisper_oldest_job_seconds", "gauge", "Age of the oldest job that waits, 0 without one.")
+LOADED = Description("whisper_model_loaded", "gauge", "1 for each model in memory.", ("model",))
+DESCRIPTIONS = (
+    *(REQUESTS, AUDIO, ENGINE, CLIENT_AUDIO, JOB_WAIT, JOBS_ENDED),
+    *(QUEUED, UPLOADS, JOBS, OLDEST_JOB, LOADED),
+)
 
 
 class Metrics:
@@ -18,37 +63,57 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self._requests = Histogram(
-            "whisper_request_seconds",
-            "Seconds that requests took.",
-            ["method", "route", "status"],
-            buckets=_BUCKETS,
-            registry=self.registry,
-        )
-        self._audio = Counter(
-            "whisper_audio_seconds", "Seconds of audio that were transcribed.", ["model"], registry=self.registry
-        )
-        self._engine = Counter(
-            "whisper_engine_seconds", "Seconds that transcribing them took.", ["model"], registry=self.registry
-        )
-        self._queued = Gauge("whisper_requests_in_queue", "Requests that run or wait.", registry=self.registry)
-        self._uploads = Gauge("whisper_uploads", "Uploads that arrive or are checked.", registry=self.registry)
-        self._jobs = Gauge("whisper_jobs", "Jobs by status.", ["status"], registry=self.registry)
-        self._loaded = Gauge("whisper_model_loaded", "1 for each model in memory.", ["model"], registry=self.registry)
+        self._requests = self._histogram(REQUESTS, _BUCKETS)
+        self._audio = self._counter(AUDIO)
+        self._engine = self._counter(ENGINE)
+        self._client_audio = self._counter(CLIENT_AUDIO)
+        self._clients: set[str] = set()
+        self._job_wait = self._histogram(JOB_WAIT, _JOB_BUCKETS)
+        self._jobs_ended = self._histogram(JOBS_ENDED, _JOB_BUCKETS)
+        for status in ("completed", "failed", "cancelled"):
+            self._jobs_ended.labels(status)  # from 0 on: Prometheus sees no increase in a first sample
+        self._queued, self._uploads = self._gauge(QUEUED), self._gauge(UPLOADS)
+        self._jobs, self._oldest_job = self._gauge(JOBS), self._gauge(OLDEST_JOB)
+        self._loaded = self._gauge(LOADED)
+
+    def _counter(self, described: Description) -> Counter:
+        return Counter(described.name, described.text, described.labels, registry=self.registry)
+
+    def _gauge(self, described: Description) -> Gauge:
+        return Gauge(described.name, described.text, described.labels, registry=self.registry)
+
+    def _histogram(self, described: Description, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(described.name, described.text, described.labels, buckets=buckets, registry=self.registry)
 
     def count_request(self, method: str, route: str | None, status: int, seconds: float) -> None:
         """`route` is None for unknown addresses, which share one line; so do unknown methods."""
         known = method if route is not None and method in _METHODS else ""
         self._requests.labels(known, route or "", str(status)).observe(seconds)
 
-    def count_work(self, model: str, audio_seconds: float, engine_seconds: float) -> None:
+    def count_work(self, model: str, client: str | None, audio_seconds: float, engine_seconds: float) -> None:
+        """`client` is None for work that no authenticated client asked for."""
         self._audio.labels(model).inc(audio_seconds)
         self._engine.labels(model).inc(engine_seconds)
+        self._client_audio.labels(self._known(client or "")).inc(audio_seconds)
 
-    def text(self, uploads: int, requests: int, jobs: Mapping[str, int], loaded: Collection[str]) -> bytes:
-        """All metrics; the parameters are the current values of the gauges."""
+    def _known(self, client: str) -> str:
+        if client not in self._clients and len(self._clients) >= CLIENTS:
+            return "other"
+        self._clients.add(client)
+        return client
+
+    def count_job(self, status: JobEnd, waited: float, seconds: float) -> None:
+        """A job ended that had waited before its last start for `waited` seconds, and took `seconds` from then on."""
+        self._job_wait.observe(waited)
+        self._jobs_ended.labels(status).observe(seconds)
+
+    def text(
+        self, uploads: int, requests: int, jobs: Mapping[str, int], loaded: Collection[str], oldest_job: float
+    ) -> bytes:
+        """All metrics; the parameters are the current values of the gauges, `oldest_job` an age in seconds."""
         self._uploads.set(uploads)
         self._queued.set(requests)
+        self._oldest_job.set(oldest_job)
         for status, number in jobs.items():
             self._jobs.labels(status).set(number)
         self._loaded.clear()

@@ -140,6 +140,12 @@ class JobStorage:
         rows = self._database.read("SELECT status, count(*) AS number FROM job GROUP BY status")
         return dict.fromkeys(STATUSES, 0) | {row["status"]: row["number"] for row in rows}
 
+    def oldest_waiting(self) -> float | None:
+        """When the oldest job that waits was created, None without one."""
+        (row,) = self._database.read("SELECT min(created) AS created FROM job WHERE status = 'queued'")
+        created: float | None = row["created"]
+        return created
+
     def unfinished_by_owner(self) -> dict[str | None, int]:
         rows = self._database.read(
             "SELECT owner, count(*) AS number FROM job WHERE status IN ('queued', 'in_progress') GROUP BY owner"

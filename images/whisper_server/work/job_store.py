@@ -117,6 +117,11 @@ class JobStore:
         """Number of jobs by status, also of those that no job has."""
         return self._storage.counts()
 
+    def oldest_waiting(self) -> float:
+        """Age of the oldest job that waits, in seconds; 0 without one."""
+        created = self._storage.oldest_waiting()
+        return 0.0 if created is None else max(0.0, time.time() - created)
+
     def unfinished(self) -> int:
         return sum(self._storage.unfinished_by_owner().values())
 

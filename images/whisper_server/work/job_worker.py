@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from whisper_server.process import cgroup
 from whisper_server.process.log_entry import Entry, write_job
-from whisper_server.process.metrics import Metrics
+from whisper_server.process.metrics import JobEnd, Metrics
 from whisper_server.speech.engine import Engine, Stage
 from whisper_server.speech.errors import NoSpace, SpeechError
 from whisper_server.speech.options import Options
@@ -17,7 +17,7 @@ from whisper_server.work import inference
 from whisper_server.work.disk_space import is_full_disk
 from whisper_server.work.inference_queue import InferenceQueue
 from whisper_server.work.job_errors import JobNotFound, StorageFull
-from whisper_server.work.job_records import Failure, Record, Status
+from whisper_server.work.job_records import Failure, Record
 from whisper_server.work.job_store import JobStore
 from whisper_server.work.progress import Progress
 
@@ -118,7 +118,7 @@ class JobWorker:
                     if current is not None:
                         self._jobs.renew(current)
                     for failed in self._jobs.tend():
-                        _log(failed, "failed")
+                        self._ended(failed, "failed")
             except Exception:
                 _logger.exception("the jobs cannot be looked after")
 
@@ -134,8 +134,11 @@ class JobWorker:
             transcript = self._transcribe(job)
             if not self._jobs.complete(job, transcript):
                 raise _Unwanted
-            self._metrics.count_work(job.request.options.model, transcript.duration, transcript.engine_seconds)
-            _log(job, "completed", transcript)
+            request = job.request
+            self._metrics.count_work(
+                request.options.model, request.owner, transcript.duration, transcript.engine_seconds
+            )
+            self._ended(job, "completed", transcript)
         except _Stopping:
             self._jobs.give_back(job)
         except _Unwanted:
@@ -150,7 +153,7 @@ class JobWorker:
         except JobNotFound:
             status = "cancelled"
         if status == "cancelled":
-            _log(job, status)
+            self._ended(job, status)
         else:
             _logger.warning("Job %s was given to another worker: this one was silent for too long", job.id)
 
@@ -163,7 +166,16 @@ class JobWorker:
             _logger.warning("Job %s found no disk space; it is tried again", job.id)
             self._jobs.postpone(job, failure)
         elif self._jobs.fail(job, failure):
-            _log(job, "failed", unexpected=None if isinstance(error, SpeechError) else error)
+            self._ended(job, "failed", unexpected=None if isinstance(error, SpeechError) else error)
+
+    def _ended(
+        self, job: Record, status: JobEnd, transcript: Transcript | None = None, unexpected: Exception | None = None
+    ) -> None:
+        """Counts and logs the end of a job."""
+        now = time.time()
+        started = now if job.started is None else job.started
+        self._metrics.count_job(status, max(0.0, started - job.created), max(0.0, now - started))
+        _log(job, status, transcript, unexpected)
 
     def _transcribe(self, job: Record) -> Transcript:
         def raise_if_unwanted() -> None:
@@ -204,9 +216,7 @@ class JobWorker:
             raise _Stopping
 
 
-def _log(
-    job: Record, status: Status, transcript: Transcript | None = None, unexpected: Exception | None = None
-) -> None:
+def _log(job: Record, status: JobEnd, transcript: Transcript | None, unexpected: Exception | None) -> None:
     entry = Entry(job.request.request_id, model=job.request.options.model)
     if transcript is not None:
         entry.audio_seconds, entry.engine_seconds = transcript.duration, transcript.engine_seconds
