@@ -67,7 +67,7 @@ wheels: tools ## Download PyTorch for the image of WhisperX in demo and tests
 
 ## Tests
 
-.PHONY: check test test-all test-unit test-engine test-accuracy test-media test-templates test-preflight test-api test-guide test-browser
+.PHONY: check test test-all test-unit test-engine test-accuracy test-media test-templates test-monitoring test-preflight test-api test-guide test-browser
 .PHONY: test-autostart test-meetings test-whisperx test-kills molecule bench bench-quick
 check: dev-tools ## Tests without Docker and models, in three minutes: lint, unit, templates
 	$(MAKE) --keep-going --jobs=2 --output-sync=target lint-ansible test-unit lint-types lint-python lint-yaml lint-shell test-templates
@@ -93,6 +93,9 @@ test-media: dev-tools models ## Test unusual, damaged and hostile files, with a 
 
 test-templates: dev-tools ## Render the roles' templates without a host
 	pytest tests/templates
+
+test-monitoring: dev-tools ## Test alert rules, dashboard and configuration with Prometheus' own programs
+	pytest tests/monitoring
 
 test-preflight: dev-tools engine ## Test the checks before a deployment
 	testbed/images vps
@@ -163,10 +166,11 @@ lint-shell: dev-tools ## shellcheck
 ## Upkeep
 
 .PHONY: docs lock tls-audit clean
-docs: dev-tools ## Write the READMEs of roles and servers, and the tables of measurements
+docs: dev-tools ## Write the READMEs of roles and servers, tables of measurements, alert rules and the dashboard
 	python -m tools.role_readme
 	python -m tools.server_readme
 	python -m tools.measured_tables
+	PYTHONPATH=images:roles/autostart/files python -m tools.monitoring
 
 lock: dev-tools ## Compile the lock files; LOCK_FLAGS=--upgrade for newer versions
 	$(COMPILE) $(LOCK_FLAGS) ansible.in -o ansible.lock

@@ -6,6 +6,7 @@ collections, lazy defaults and the failure on undefined variables are those of a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,10 +48,15 @@ class Evaluate(Protocol):
         """
 
 
+@functools.cache
+def _find_collections() -> None:
+    init_plugin_loader([])
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _collections() -> None:
     """Let Ansible find the collections of the `ansible` package, once a process."""
-    init_plugin_loader([])
+    _find_collections()
 
 
 @pytest.fixture

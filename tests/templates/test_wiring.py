@@ -50,6 +50,30 @@ def test_the_daemon_knows_the_services_of_the_guide(render: Render, wiring: dict
 
 
 @pytest.mark.parametrize(
+    ("variables", "is_served"),
+    [
+        ({}, False),
+        ({"monitoring_mode": "remote"}, False),
+        ({"monitoring_state": "present"}, False),
+        ({"monitoring_state": "present", "monitoring_mode": "remote"}, True),
+    ],
+)
+def test_metrics_are_served_to_the_outside_in_mode_remote_only(
+    evaluate: Evaluate, wiring: dict[str, Any], variables: dict[str, Any], is_served: bool
+) -> None:
+    sites = evaluate("nginx", "nginx_sites", **wiring | variables)
+    snippets = {site["name"]: site.get("snippet", "") for site in sites}
+    assert ("location = /metrics {" in snippets[PORTAL]) is is_served
+    assert not snippets[FASTER_WHISPER]
+
+
+def test_monitoring_watches_the_certificates_of_all_sites(evaluate: Evaluate, wiring: dict[str, Any]) -> None:
+    assert evaluate("monitoring", "monitoring_certificates", **wiring) == [
+        f"/etc/ssl/whisper-services/{name}/fullchain.pem" for name in (FASTER_WHISPER, WHISPERX, PORTAL)
+    ]
+
+
+@pytest.mark.parametrize(
     ("variables", "expected"),
     [
         ({}, [FASTER_WHISPER, WHISPERX]),

@@ -10,6 +10,7 @@ import yaml
 
 from docker_autostart.cli import main
 from tests.unit.docs.markdown import ROOT, code, documents
+from tools.monitoring.catalog import entries, sample_names
 from tools.role_readme import read_defaults, role_folders
 
 FOLDERS = (ROOT, ROOT / "docs", ROOT / "docs/fr", ROOT / "docs/decisions")
@@ -23,7 +24,9 @@ DAEMON = r"docker-autostart ([a-z][a-z-]+)"
 
 ROLES = [role.name for role in role_folders()]
 VARIABLE = rf"(?<![\w/.-])((?:{'|'.join(ROLES)})_[a-z0-9_]+)(?![\w/.])"
+# Metrics begin with the same words.
 VARIABLES = {name for role in role_folders() for name in read_defaults(role)}
+VARIABLES |= sample_names() | {entry.shown_name for entry in entries()}
 
 
 def named(page: Path, pattern: str) -> set[str]:
