@@ -96,6 +96,13 @@ async def test_counters_of_a_service_survive_its_sleep_and_its_present_values_do
         found = await machine.scrape()
         assert found[of("autostart_state", state="stopped")] == 1
         assert AUDIO not in found
+        found = await machine.scrape()
+        for name in (
+            of("autostart_oom_kills_total", container="faster-whisper"),
+            of("autostart_requests_total", start="warm", status="502"),
+            of("autostart_start_seconds_count"),
+        ):
+            assert found[name] == 0, "from the start, so that the first one is an increase"
         for expected in (10, 20):
             assert (await machine.get())[0] == 200
             await machine.command("stop", HOST)
@@ -150,7 +157,8 @@ async def test_scrapes_wake_nothing_and_keep_nothing_awake(tmp_path: Path) -> No
         assert machine.engine.starts == []
         assert [command[0] for command in machine.engine.commands].count("up") == 1
         assert (await machine.get("/health"))[0] == 503
-        requests = [name for name in await machine.scrape() if name.startswith("autostart_requests_total")]
+        found = await machine.scrape()
+        requests = [name for name, value in found.items() if name.startswith("autostart_requests_total") and value]
         assert requests == [
             of("autostart_requests_total", start="cold", status="200"),
             of("autostart_requests_total", start="asleep", status="503"),

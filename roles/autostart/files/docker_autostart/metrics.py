@@ -1,4 +1,4 @@
-"""What the daemon counts and measures itself, as `DESCRIPTIONS` lists it."""
+"""The daemon's own metrics; `DESCRIPTIONS` lists them."""
 
 import asyncio
 import functools
@@ -13,13 +13,16 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from docker_autostart import __version__
+from docker_autostart.configuration import ServiceSettings
 from docker_autostart.engine import DockerEngine
 from docker_autostart.events import Event
 from docker_autostart.fleet import Fleet
 from docker_autostart.service import Service, State
 
+ALERTING = ("429", "500", "502", "503", "504")
+"""Statuses of responses that alerts watch."""
 CLIENTS = 100
-"""Whose requests are counted apart; those of more are counted together, as of the client "other"."""
+"""Maximum number of clients with their own series; all others share the client "other"."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ DESCRIPTIONS = (
     *(REQUESTS, CLIENT_REQUESTS, STARTS, EVENTS, OOM_KILLS),
     *(STATE, WAITING, IN_FLIGHT, RUNNING, LAST_USED, START_TIMEOUT, ENGINE_UP, BUILD_INFO, MEMORY, MEMORY_LIMIT),
 )
-"""`exposition` serves these, and those of services and other programs."""
+"""`exposition` serves these along with the metrics of services and other programs."""
 
 
 class Metrics:
@@ -111,7 +114,15 @@ class Metrics:
         return Counter(described.name, described.text, described.labels, registry=self.registry)
 
     def watch(self, fleet: Fleet, engine: DockerEngine) -> None:
-        self.registry.register(_Now(fleet, engine, self._oom_kills))
+        self.registry.register(_Now(fleet, engine, self._begin_at_0))
+
+    def _begin_at_0(self, settings: ServiceSettings) -> None:
+        """Create series that alerts watch: Prometheus sees no increase in the first sample of one."""
+        for container in settings.containers:
+            self._oom_kills.labels(settings.host, container)
+        for status in ALERTING:
+            self._labelled(settings.host, status, "warm")
+        self._starts.labels(settings.host)
 
     def count_request(self, host: str, status: int, start: str, client: str) -> None:
         """`host` is "" for unknown hosts, `client` is "" without credentials; `start` as `REQUESTS` describes it."""
@@ -136,20 +147,19 @@ class Metrics:
 
 
 class _Now(Collector):
-    """The services and the engine as they are at this moment."""
+    """Gauges: the current state of the services and the Engine."""
 
-    def __init__(self, fleet: Fleet, engine: DockerEngine, oom_kills: Counter) -> None:
-        self._oom_kills = oom_kills
+    def __init__(self, fleet: Fleet, engine: DockerEngine, begin: Callable[[ServiceSettings], None]) -> None:
+        """`begin` is called for each service."""
+        self._begin = begin
         self._fleet = fleet
         self._engine = engine
 
     def collect(self) -> Iterator[Metric]:
         services = self._fleet.services.items()
-        for host, service in services:
-            for container in service.settings.containers:
-                self._oom_kills.labels(host, container)  # from 0 on: Prometheus sees no increase in a first sample
         state = gauge(STATE)
         for host, service in services:
+            self._begin(service.settings)
             for each in State:
                 state.add_metric((host, each), float(service.state is each))
         yield state
