@@ -1,4 +1,4 @@
-"""The operator's side: a unix socket that only root can open, never reachable through the vhosts."""
+"""The admin API on a Unix socket that only root can open; it is not reachable over TCP."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from docker_autostart.stopping import StopFailed
 
 
 def describe(service: Service, now: float) -> dict[str, Any]:
-    """One service as `status` tells it; times in seconds from now, None where they do not apply."""
+    """A service as `docker-autostart status` shows it; times are in seconds from now, None if they do not apply."""
     deadline = service.idle_deadline()
     asleep = service.state in {State.STOPPED, State.STOPPING, State.FAILED} and not service.running_containers
     return {
@@ -82,7 +82,7 @@ def admin_application(fleet: Fleet, events: EventLog, exposition: Exposition) ->
 
 
 async def listen(application: web.Application, path: Path) -> web.AppRunner:
-    """Serve on the unix socket `path`, mode 0600; the caller ends the runner."""
+    """Serve on the Unix socket `path`, mode 0600. The caller must clean up the runner."""
     path.unlink(missing_ok=True)
     runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=1)
     await runner.setup()
@@ -95,7 +95,7 @@ async def listen(application: web.Application, path: Path) -> web.AppRunner:
 
 
 def _find(fleet: Fleet, name: str) -> Service:
-    """By host, or by a container's name."""
+    """Find a service by host or container name. Raises `UnknownHost`."""
     for host, service in fleet.services.items():
         if name == host or name in service.settings.containers:
             return service

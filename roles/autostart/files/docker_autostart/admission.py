@@ -1,4 +1,4 @@
-"""The requests of one service: those that it has let in, and those that wait until it is ready."""
+"""The requests of one service: those that were admitted, and those that wait until it is ready."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from docker_autostart.leases import Lease
 
 
 class Admission:
-    """`generation` counts the service's starts: a lease belongs to the containers of one of them."""
+    """`generation` is the number of starts so far; a lease belongs to one of them."""
 
     def __init__(self, left: Callable[[Lease], None]) -> None:
-        """`left` is called with each lease that has ended."""
+        """`left` is called with each released lease."""
         self.generation = 0
         self._left = left
         self._leases: set[Lease] = set()
@@ -44,14 +44,14 @@ class Admission:
         self._left(lease)
 
     async def wait(self, timeout: float) -> Lease | None:
-        """The lease of a request that waited for the service, None where `timeout` seconds passed.
+        """Wait until the service is ready and return a lease, or None after `timeout` seconds.
 
         Raises what `refuse_all` was given.
         """
         waiter: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
-            # Unlike a timeout around `await waiter`, this cannot lose a waiter that comes at the last moment.
+            # Unlike a timeout around `await waiter`, this cannot lose a lease that is granted at the last moment.
             await asyncio.wait({waiter}, timeout=timeout)
         except asyncio.CancelledError:
             if waiter.done() and waiter.exception() is None:
@@ -73,6 +73,6 @@ class Admission:
                 waiter.set_exception(error)
 
     def cut_late(self, drain_since: float, now: float) -> None:
-        """End the requests for which a stop that began at that loop time does not wait any longer."""
+        """Cut the requests that a stop, begun at loop time `drain_since`, no longer waits for."""
         for lease in self._leases:
             lease.cut_if_late(drain_since, now)

@@ -1,4 +1,4 @@
-"""Why a service could not be started, and when that is tried again."""
+"""The last failed start of a service, and when the next one may begin."""
 
 from collections import deque
 
@@ -48,7 +48,7 @@ class StartBackoff:
         self.retry_at = 0.0
 
     def engine_returned(self) -> None:
-        """Failures for want of an engine say nothing about the next start."""
+        """Forget failures that were caused by the Engine's absence."""
         if isinstance(self.failure, EngineUnavailable):
             self._failures.clear()
             self._failures_in_a_row = 0

@@ -21,11 +21,11 @@ RUN_DIRECTORY = Path("/run/docker-autostart")
 STATE_DIRECTORY = Path("/var/lib/docker-autostart")
 
 EX_CONFIG = 78
-"""sysexits.h: something was found in an unconfigured or misconfigured state; systemd is told not to restart for it."""
+"""Configuration error (sysexits.h). The unit lists it in RestartPreventExitStatus."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit status: 0, 1 where something was not done, 2 for wrong arguments, 78 for a wrong configuration."""
+    """Return the exit status: 0, 1 for a failed command, 2 for invalid arguments, 78 for an invalid configuration."""
     chosen = _parser().parse_args(arguments)
     match chosen.command:
         case "serve":
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(configuration_file: Path, run_directory: Path, state_directory: Path) -> int:
-    # Only this command needs the daemon's libraries; the others answer at once.
+    # Imported here because the other commands do not need the daemon's libraries and start faster without them.
     with _no_certificate_authorities():
         import uvloop
 
@@ -95,7 +95,7 @@ def _serve(configuration_file: Path, run_directory: Path, state_directory: Path)
 
 @contextmanager
 def _no_certificate_authorities() -> Iterator[None]:
-    """aiohttp loads all that the machine trusts when it is imported, megabytes of them; nothing here speaks TLS."""
+    """When imported, aiohttp loads all trusted CA certificates, which takes megabytes; the daemon does not use TLS."""
     given = dict(os.environ)
     os.environ |= {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
     try:

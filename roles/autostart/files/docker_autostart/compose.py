@@ -1,4 +1,4 @@
-"""The `docker compose` command: always an argument vector, never a shell."""
+"""Runs `docker compose`, without a shell."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ log = logging.getLogger("docker_autostart")
 
 
 class ComposeError(Exception):
-    """The command failed; its output is in the journal, the message is its last line."""
+    """The command failed. Its output is in the journal; the message is the last line."""
 
 
 class Compose(Protocol):
@@ -35,7 +35,7 @@ class DockerCompose:
         await self._run(service, "stop", "--timeout", str(STOP_GRACE))
 
     async def container_names(self, service: ServiceSettings) -> set[str]:
-        """The names that the compose file's containers have, as Compose understands it. Raises `ComposeError`."""
+        """The container names in the Compose file, as resolved by Compose. Raises `ComposeError`."""
         project = json.loads(await self._run(service, "config", "--format", "json", quiet=True))
         return {
             described.get("container_name", f"{project['name']}-{name}-1")
@@ -43,7 +43,7 @@ class DockerCompose:
         }
 
     async def _run(self, service: ServiceSettings, *arguments: str, quiet: bool = False) -> str:
-        """Standard output. Every line of both outputs goes to the journal unless `quiet`, which keeps a failure's."""
+        """Return standard output. Both outputs are logged; with `quiet` only those of a failed command."""
         file = [] if service.compose_file is None else ["--file", str(service.compose_file)]
         argv = ["docker", "compose", "--ansi", "never", *file, *arguments]
         try:

@@ -1,4 +1,4 @@
-"""Clients' connections: limits on slow headers, errors as JSON, and clients that left while nobody read from them."""
+"""Client connections: timeouts for request heads, JSON errors, and detection of clients that disconnected."""
 
 import asyncio
 import logging
@@ -15,14 +15,14 @@ from docker_autostart.error_responses import error_response
 from docker_autostart.errors import BadRequest, RequestError
 
 HEADER_TIMEOUT = 30.0
-"""For a request's head, from its first byte or from the connection's, in seconds."""
+"""Seconds from a request's first byte, or from the accept of the connection, to the end of its head."""
 KEEPALIVE_TIMEOUT = 75.0
 LAST_KEEPALIVE_TIMEOUT = 5.0
-"""Of idle connections when the daemon ends; nginx closes its own after one second, of which it knows."""
+"""Keep-alive timeout of idle connections during shutdown, in seconds; nginx closes its own after one second."""
 BODY_POLL = 0.5
 ENDING_POLL = 0.05
 HELD_BODY = 64 * 1024
-"""Twice this is read of a body that nobody takes yet, plus what one read of the socket brings, at most 250 KiB."""
+"""Up to twice as much of an unread body is buffered, plus one read of the socket: at most 250 KiB."""
 
 _TCP_CLOSE, _TCP_CLOSE_WAIT = 7, 8
 """Linux, include/net/tcp_states.h."""
@@ -33,7 +33,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class ClientConnection(web.RequestHandler):
-    """aiohttp's connection, which by itself waits for ever for the end of a request's head."""
+    """aiohttp's connection with a timeout for request heads, which aiohttp does not have."""
 
     __slots__ = ("_body", "_head_timer", "idle_since")
 
@@ -42,7 +42,7 @@ class ClientConnection(web.RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._body: StreamReader | None = None
         self.idle_since: float | None = self._loop.time()
-        """Loop time; None while a request is handled."""
+        """Loop time since which the connection is idle; None while a request is handled."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -78,7 +78,7 @@ class ClientConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """aiohttp calls this for what its parser refuses, and for what the handler raised."""
+        """Called by aiohttp for parser errors and for exceptions of the handler."""
         self._stop_head_timer()
         if request.writer.output_size > 0:
             raise ConnectionError("a part of the answer is sent already")
@@ -99,7 +99,7 @@ class ClientConnection(web.RequestHandler):
 
 
 class ClientConnections(web.Server):
-    """The server side: one `ClientConnection` for each accepted socket."""
+    """Creates one `ClientConnection` per accepted socket."""
 
     def __init__(self, handler: Handler) -> None:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:

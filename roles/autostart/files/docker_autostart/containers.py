@@ -22,7 +22,7 @@ class Stack(Protocol):
 
 
 class RunningContainers:
-    """The number of running containers, counted when one of them may have changed (`check_due`) and not else."""
+    """The number of running containers, counted only after one of them may have changed (`check_due`)."""
 
     def __init__(self) -> None:
         self.number = 0

@@ -1,4 +1,4 @@
-"""The process: what is made when it starts, what a signal does, in which order it ends."""
+"""The daemon process: start-up, signals, shutdown."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ from docker_autostart.status_file import NAME, StatusFile
 from docker_autostart.systemd import Notifier, inherited_sockets
 
 END_TIMEOUT = DRAIN_TIMEOUT + 5.0
-"""In seconds. Those that are cut after `DRAIN_TIMEOUT` are still told; TimeoutStopSec of the unit is longer."""
+"""Seconds. Requests cut after `DRAIN_TIMEOUT` still get a response; TimeoutStopSec of the unit is longer."""
 REMEMBER_EVERY = 5.0
 STATUS_EVERY = 1.0
 BACKLOG = 1024
@@ -43,7 +43,7 @@ def socket_path(run_directory: Path) -> Path:
 
 
 async def serve(configuration_file: Path, run_directory: Path, state_directory: Path) -> None:
-    """Until SIGTERM or SIGINT. Raises `ConfigurationError`, and OSError where the port is in use."""
+    """Serve until SIGTERM or SIGINT. Raises `ConfigurationError`, and OSError if the port is in use."""
     configuration = read_configuration(configuration_file)
     notifier = Notifier()
     loop = asyncio.get_running_loop()
@@ -58,7 +58,7 @@ async def serve(configuration_file: Path, run_directory: Path, state_directory: 
     await runner.setup()
     operators = None
     try:
-        # Without one of these the daemon would go on half blind: a fault of ours ends it, and systemd starts it again.
+        # If one of these tasks fails, the daemon exits and systemd restarts it, rather than running without the task.
         async with asyncio.TaskGroup() as group:
             chores = [
                 group.create_task(daemon.watch_engine()),
@@ -90,7 +90,7 @@ async def serve(configuration_file: Path, run_directory: Path, state_directory: 
 
 
 class _Daemon:
-    """The parts, wired."""
+    """Creates the parts and connects them."""
 
     def __init__(
         self, configuration_file: Path, run_directory: Path, state_directory: Path, configuration: Configuration
@@ -147,7 +147,7 @@ class _Daemon:
             await asyncio.sleep(STATUS_EVERY)
 
     async def check_stacks(self) -> None:
-        """At the start: what is wrong with one service's folder must not keep the others from being served."""
+        """Run at start-up. A problem with one service's folder is logged and does not affect the others."""
         problems, described = await find_problems(self._fleet.configuration, self._compose)
         self._note_whole_projects(described)
         for problem in problems:
@@ -170,7 +170,7 @@ class _Daemon:
                 notifier.tell(f"STATUS=Serving {len(configuration.services)} services")
 
     async def _checked_configuration(self) -> tuple[Configuration, dict[str, set[str]]]:
-        """What the file says now, and the containers of each service's Compose file. Raises `ConfigurationError`."""
+        """Read the file again, and the containers of each service's Compose file. Raises `ConfigurationError`."""
         configuration = read_configuration(self._configuration_file)
         if configuration.port != self._fleet.configuration.port:
             line = configuration.lines.get("/port", 1)

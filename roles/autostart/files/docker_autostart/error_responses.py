@@ -34,7 +34,7 @@ _STATUSES: Mapping[type[RequestError], HTTPStatus] = {
 
 
 def status_of(error: RequestError) -> HTTPStatus:
-    """All others mean that the service cannot serve the request now, and may later."""
+    """503 for all other errors: the service cannot handle the request now, but may later."""
     return _STATUSES.get(type(error), HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -45,7 +45,7 @@ def error_object(code: str, message: str, status: int) -> str:
 
 
 def error_headers(error: RequestError) -> dict[str, str]:
-    """Headers that every response made here has, whatever its body."""
+    """Headers of every response created here."""
     headers = {"Cache-Control": "no-store", "Server": "docker-autostart"}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))

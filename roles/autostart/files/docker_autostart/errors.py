@@ -2,7 +2,7 @@
 
 
 class RequestError(Exception):
-    """A request that gets an error instead of the container's answer."""
+    """A request gets this error instead of a response of the container."""
 
     code = "internal_error"
 
@@ -32,19 +32,19 @@ class UnknownHost(RequestError):
 
 
 class Asleep(RequestError):
-    """The service sleeps, and the request is of a kind that does not wake it."""
+    """The service is stopped, and this kind of request does not start it."""
 
     code = "asleep"
 
 
 class Starting(RequestError):
-    """The service is being started, and does not let clients wait."""
+    """The service is starting, and is configured not to let clients wait."""
 
     code = "starting"
 
 
 class StartFailed(RequestError):
-    """The stack could not be started, or went away before it was ready."""
+    """The stack could not be started, or stopped before it was ready."""
 
     code = "start_failed"
 
@@ -60,13 +60,13 @@ class TooManyWaiting(RequestError):
 
 
 class ServiceRemoved(RequestError):
-    """The service left the configuration while the request waited."""
+    """The service was removed from the configuration while the request waited."""
 
     code = "service_withdrawn"
 
 
 class Stopping(RequestError):
-    """The service or the daemon is being stopped, and the request would delay that, or waited for it, for too long."""
+    """The service or the daemon is stopping, and the request has delayed that, or waited for it, too long."""
 
     code = "stopping"
 

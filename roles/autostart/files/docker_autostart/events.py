@@ -1,4 +1,4 @@
-"""What happens to the services: for the journal in sentences, for the admin socket as the last few hundred records."""
+"""Events of the services: logged to the journal, and the last few hundred kept for the admin API."""
 
 import logging
 import time
@@ -27,7 +27,7 @@ Recorder = Callable[[str, str, str, float | None], None]
 
 
 class EventLog:
-    """Keeps the last events, writes each to the journal, and tells who subscribed."""
+    """Logs each event, keeps the last ones, and passes each to the subscribers."""
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque(maxlen=KEPT)

@@ -1,4 +1,4 @@
-"""All services together: who answers for a host, how many requests wait, whose memory is taken, what a reload does."""
+"""All services: lookup by host, the limit of waiting requests, the memory budget, and reloads."""
 
 import asyncio
 import logging
@@ -18,14 +18,14 @@ from docker_autostart.stopping import StopFailed
 WAITING_PER_SERVICE = 200
 WAITING_IN_ALL = 256
 ROOM_RECHECK = 0.25
-"""How often room for a start is looked for while no other service is idle, in seconds."""
+"""Seconds between checks for memory while no other service is idle."""
 
 log = logging.getLogger("docker_autostart")
 
 
 @dataclass(frozen=True)
 class Remembered:
-    """What a previous process knew of a service; `last_used` is loop time, on Linux the machine's since its boot."""
+    """State of a service from the previous process. `last_used` is loop time: on Linux seconds since boot."""
 
     last_used: float | None = None
     pinned: bool = False
@@ -71,7 +71,7 @@ class Fleet:
             service.cut_late_leases(drain_since)
 
     async def apply(self, configuration: Configuration) -> None:
-        """Apply a checked configuration. Containers of services that left it are let alone."""
+        """Apply a checked configuration. Containers of removed services are left as they are."""
         self.configuration = configuration
         for host, service in list(self.services.items()):
             settings = configuration.services.get(host)
@@ -87,7 +87,7 @@ class Fleet:
                 self._add(settings, Remembered())
 
     async def close(self) -> None:
-        """End the owners; the containers stay as they are."""
+        """Stop the services' tasks; containers are left as they are."""
         for owner in self._owners.values():
             await _end(owner)
 
@@ -152,7 +152,7 @@ async def _own(service: Service) -> None:
         try:
             await service.run()
         except Exception:
-            # A fault of ours must not leave a service without an owner, for nobody would start or stop it again.
+            # After a bug the task is restarted: without it the service would never be started or stopped again.
             log.exception("%s: owner failed in state %s", service.settings.host, service.state)
             await asyncio.sleep(1)
 

@@ -1,4 +1,4 @@
-"""Headers on their way through (RFC 9110, section 7.6): what ends at a proxy, and what it adds."""
+"""Forwarded headers (RFC 9110, section 7.6): which a proxy removes, and which it adds."""
 
 import os
 import re
@@ -25,7 +25,7 @@ _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=-]{1,128}")
 
 
 def request_id(headers: CIMultiDictProxy[str]) -> str:
-    """The client's, where it is one; a new one otherwise."""
+    """The client's request id if it is valid, otherwise a new one."""
     given = headers.get(REQUEST_ID, "")
     return given if _SANE_REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
 
@@ -53,7 +53,7 @@ def to_container(request: web.BaseRequest, host: str, identity: str) -> CIMultiD
 
 
 def to_client(headers: CIMultiDictProxy[str], identity: str, waited: float | None) -> CIMultiDict[str]:
-    """`waited` is how long the request waited for the service to start, in seconds; None where it was ready."""
+    """`waited` is how long the request waited for the service to start, in seconds; None if it was ready."""
     answered = _end_to_end(headers)
     answered.setdefault("Server", "docker-autostart")
     answered[REQUEST_ID] = identity

@@ -1,11 +1,11 @@
-"""When a service was last used, and from when on it is idle for too long."""
+"""When a service was last used, and when it is stopped for being idle."""
 
 
 class IdleClock:
-    """Times are loop times, in seconds. A pinned service is never idle for too long."""
+    """Times are loop times, in seconds. A pinned service has no deadline."""
 
     def __init__(self, last_used: float | None, *, pinned: bool) -> None:
-        """`last_used` is what a previous process of the daemon knew, None where it knew nothing."""
+        """`last_used` comes from the previous process of the daemon, None if it is unknown."""
         self.last_used = last_used
         self.pinned = pinned
         self._is_known = last_used is not None
@@ -14,7 +14,7 @@ class IdleClock:
         self.last_used = now
 
     def found_running(self, now: float) -> None:
-        """The containers run without having been started here: they count as used now, unless more is known."""
+        """The containers were started by others: they count as used now, unless a previous process knew better."""
         if not self._is_known:
             self.last_used = now
 
@@ -23,7 +23,7 @@ class IdleClock:
         self._is_known = False
 
     def forget_previous_process(self) -> None:
-        """The containers do not run any more: what a previous process knew of them is no longer of use."""
+        """The containers no longer run, so what the previous process knew is obsolete."""
         self._is_known = False
 
     def deadline(self, idle_timeout: float, now: float, *, in_use: bool) -> float | None:

@@ -1,4 +1,4 @@
-"""A JSON document whose faults are all named, by line and key."""
+"""Parses a JSON document and reports all problems with line and key."""
 
 import difflib
 import json
@@ -46,7 +46,7 @@ def load(text: str) -> tuple[Any, dict[str, int], list[Problem]]:
 
 
 class JsonObject:
-    """A JSON object whose keys are taken one by one, each with its check; what is left over is unknown."""
+    """A JSON object whose keys are taken one by one, each with a check; remaining keys are unknown."""
 
     def __init__(self, value: object, path: tuple[str, ...], lines: dict[str, int], problems: list[Problem]) -> None:
         self._path = path

@@ -1,13 +1,13 @@
-"""The requests that a service has let in, and for how long each may delay a stop."""
+"""Admitted requests, and how long each may delay a stop."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 DRAIN_TIMEOUT = 600.0
-"""In seconds. nginx does not wait longer for an answer: whoever has sent everything before the stop is answered."""
+"""Seconds. As long as nginx waits for a response, so a request whose upload is complete gets one."""
 UPLOAD_PATIENCE = 10.0
-"""For the next piece of an upload (`proxy.UPLOAD_PIECE`), and for a monitor's request as a whole, in seconds."""
+"""Seconds for the next piece of an upload (`proxy.UPLOAD_PIECE`), and for a whole request of a monitor."""
 
 
 def _never() -> None:

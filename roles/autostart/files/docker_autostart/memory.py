@@ -1,4 +1,4 @@
-"""What the next process of the daemon is to know: under /run, for it ends with the boot as the loop's clock does."""
+"""State for the next process of the daemon. It is below /run because loop times are only valid until a reboot."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ log = logging.getLogger("docker_autostart")
 
 
 def recall(path: Path) -> Mapping[str, Remembered]:
-    """By host. What is missing or unreadable is not known: services found running then count as used just now."""
+    """Read the state by host. Without a valid file it is empty: running services then count as used just now."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
         return {host: Remembered(float(each["last_used"]), bool(each["pinned"])) for host, each in known.items()}

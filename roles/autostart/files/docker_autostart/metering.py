@@ -1,4 +1,4 @@
-"""Keeps the metrics up to date: reads services and files every few seconds, and writes the counters to the disk."""
+"""Reads the services' metrics and text files periodically, and writes the counters to disk."""
 
 import asyncio
 import itertools
@@ -16,9 +16,9 @@ from docker_autostart.textfiles import Textfiles
 from docker_autostart.totals_file import TotalsFile
 
 READ_EVERY = 10.0
-"""Seconds; also how old present values can be, and what a crash of a service loses of its counters."""
+"""Seconds. Also the maximum age of gauges, and what a crash of a service loses of its counters."""
 WRITES_EVERY = 6
-"""Readings, and what a power failure loses."""
+"""Number of readings between writes, and what a power failure loses."""
 
 
 class Metering:

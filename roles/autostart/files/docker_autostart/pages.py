@@ -1,4 +1,4 @@
-"""The page that browsers see while a service that does not let them wait is started."""
+"""The waiting page that browsers get from a non-blocking service while it starts."""
 
 import base64
 import hashlib
@@ -31,7 +31,7 @@ animation:run 1.6s ease-in-out infinite}
 @media(prefers-reduced-motion:reduce){.bar i{animation:none;width:100%;opacity:.5}}
 """
 
-# A ready service answers without the header that marks this page, whatever its status.
+# Responses of a ready service lack the header that marks this page.
 _SCRIPT = """
 async function look(){
   try{
@@ -67,7 +67,7 @@ _PAGE = string.Template("""<!doctype html>
 
 
 def waiting_page(name: str, theme: str, error: RequestError) -> web.Response:
-    """For GET and HEAD that accept text/html, in place of the JSON of `error`; nothing in it comes from elsewhere."""
+    """The response to GET and HEAD that accept text/html, instead of JSON. It loads no external resources."""
     style = _THEMES.get(theme, _AUTO) + _STYLE
     headers = error_headers(error)
     page = _PAGE.substitute(

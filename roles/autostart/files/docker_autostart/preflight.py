@@ -1,4 +1,4 @@
-"""A configuration against this machine: do the folders exist, and does each compose file describe the containers?"""
+"""Checks of a configuration against this machine: folders, Compose files and container names."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from docker_autostart.json_object import Problem
 async def find_problems(
     configuration: Configuration, compose: DockerCompose
 ) -> tuple[list[Problem], dict[str, set[str]]]:
-    """What is wrong, and the container names of every service's compose file that could be read, by host."""
+    """Return the problems, and by host the container names in each Compose file that could be read."""
     hosts = list(configuration.services)
     found = await asyncio.gather(*(_check(configuration, configuration.services[host], compose) for host in hosts))
     problems = [problem for problem, _ in found if problem is not None]

@@ -1,4 +1,4 @@
-"""Requests of the vhosts: find the service, have it awake, pass the request on, stream the answer back."""
+"""The reverse proxy: finds the service, starts it if necessary, and forwards request and response."""
 
 import asyncio
 import logging
@@ -45,7 +45,7 @@ An upload keeps its service running, and with it the memory that another may nee
 PAGE_RETRY = 2.0
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
-"""Methods whose requests may be sent twice, should the container close the connection before it answers."""
+"""Methods whose requests may be sent again if the container closes the connection without a response."""
 
 log = logging.getLogger("docker_autostart")
 
@@ -57,23 +57,23 @@ Outcome = Callable[[str, int, str, str], None]
 
 
 class _Body:
-    """A request's body: as a whole where all of it is here already, else read when the container takes it."""
+    """A request's body: in one piece if it was received completely, otherwise streamed to the container."""
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
         self._whole: bytes | None = None
         self.waits_since: float | None = None
-        """Loop time since which the client is waited for, as if all waits for the present piece were one."""
+        """Loop time since which the proxy waits for the client; all waits for the current piece count as one."""
         self.begun = False
-        """Whether a container may have seen a part of it, or all of a request that has none."""
+        """Whether the container may have received a part of the body, or a whole request without one."""
 
     @property
     def lost(self) -> bool:
-        """Whether what was handed out cannot be had again."""
+        """Whether the body cannot be sent again."""
         return self.begun and self._whole is None
 
     def take(self) -> bytes | AsyncIterator[bytes]:
-        """The iterator begins with what is here, be it nothing; it raises `BadRequest`."""
+        """The iterator first yields what was received, which may be empty; it raises `BadRequest`, `UploadTooSlow`."""
         if self._whole is None and self._request.content.is_eof():
             self._whole = self._request.content.read_nowait()
         if self._whole is None:
@@ -110,7 +110,7 @@ class _Body:
 
 
 class _Call(NamedTuple):
-    """A request with what was made of it; host and path (with the query) are as the client wrote them."""
+    """A request and its parsed parts; host and path (with query) are as the client sent them."""
 
     request: web.BaseRequest
     host: str
@@ -120,7 +120,7 @@ class _Call(NamedTuple):
 
 
 class Proxy:
-    """`handle` is the handler of every request that arrives at the daemon's port."""
+    """`handle` handles every request for a service."""
 
     def __init__(self, fleet: Fleet, count: Outcome) -> None:
         """Within a running loop."""
@@ -190,7 +190,7 @@ class Proxy:
         raise AssertionError("the last attempt answers or raises")
 
     async def _ask(self, call: _Call, service: Service, lease: Lease, *, last: bool) -> Answer | None:
-        """None where the container did not take the request and it can be sent again, which is not so if `last`."""
+        """Return None if the container did not accept the request and it can be sent again; never if `last`."""
         settings = service.settings
         connected = False
         try:
@@ -213,7 +213,7 @@ class Proxy:
 
 
 def _target(request: web.BaseRequest) -> tuple[str, str]:
-    """Host and path of a request, of which RFC 9112, section 3.2, allows four forms. Raises `BadRequest`."""
+    """Host and path of a request target in any of the four forms of RFC 9112, section 3.2. Raises `BadRequest`."""
     if request.version < aiohttp.HttpVersion10:
         raise BadRequest("HTTP before 1.0 is not served.")
     written = request.raw_path
@@ -252,7 +252,7 @@ def _wakes(settings: ServiceSettings, call: _Call) -> bool:
 
 @asynccontextmanager
 async def _stay(call: _Call, service: Service, lease: Lease) -> AsyncIterator[None]:
-    """Leave at the end. A lease that is cut raises `Stopping`, or breaks the connection if its answer has begun."""
+    """Release the lease at the end. If cut, raise `Stopping`, or abort the connection if the response has begun."""
     lease.waits_since = lambda: call.body.waits_since
     try:
         async with asyncio.timeout(None) as lease.limit:
@@ -272,7 +272,7 @@ async def _stay(call: _Call, service: Service, lease: Lease) -> AsyncIterator[No
 
 @asynccontextmanager
 async def _watched(call: _Call) -> AsyncIterator[None]:
-    """Notice a client that leaves or falls silent during a body; without one its connection notices."""
+    """Detect a client that disconnects or stalls during its upload; without a body its connection detects it."""
     watch = asyncio.create_task(give_up_body(call.request, lambda: call.body.waits_since, UPLOAD_STALL))
     try:
         yield
@@ -288,7 +288,7 @@ async def _pass_back(call: _Call, answer: Answer, waited: float | None) -> web.S
         response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
         await run_tunnel(request, response, answer.connection, IDLE_TIMEOUT)
     elif answer.content.is_eof() and (body := answer.content.read_nowait(-1)):
-        # All of it came with the head: so it goes, in one piece.
+        # The whole response has been received: send it in one piece.
         return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=body)
     else:
         response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
@@ -297,7 +297,7 @@ async def _pass_back(call: _Call, answer: Answer, waited: float | None) -> web.S
 
 
 async def _stream(request: web.BaseRequest, response: web.StreamResponse, content: StreamReader) -> None:
-    """Pass the body on as it comes. What the container breaks off is broken off for the client, too."""
+    """Stream the body. If the container aborts the response, abort the client's connection too."""
     await response.prepare(request)
     try:
         while chunk := await content.readany():

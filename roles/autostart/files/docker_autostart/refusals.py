@@ -1,4 +1,4 @@
-"""What a service tells requests that it does not admit."""
+"""Errors for requests that a service does not admit."""
 
 from docker_autostart.errors import Asleep, ServiceRemoved, StartTimeout, Stopping
 

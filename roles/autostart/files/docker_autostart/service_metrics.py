@@ -1,6 +1,6 @@
-"""What the services and the host say about themselves, read now and then, so that a scrape waits for none of them.
+"""Metrics of the services, read periodically so that a scrape does not wait for them.
 
-Only a service that is ready is asked, at its container's port: that neither wakes it nor keeps it running.
+Only ready services are read, directly from the container's port, which neither starts them nor keeps them running.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from docker_autostart.service import State
 from docker_autostart.totals import CUMULATIVE, Totals
 
 PREFIX = "whisper_"
-"""Of the families that are taken over: what else a container exposes (process_…, python_…) is its own."""
+"""Prefix of the families that are included; others (process_…, python_…) are left out."""
 READ_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 LARGEST_ANSWER = 1_000_000
 
@@ -42,14 +42,14 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class _Reading:
-    """The present values of a service, and the memory of its containers by name."""
+    """The gauges of a service, and the memory of its containers by name."""
 
     gauges: tuple[Metric, ...]
     memory: Mapping[str, Memory]
 
 
 class ServiceMetrics:
-    """The last reading of each service; its counters go to the `Totals`, which outlive it."""
+    """The last reading of each service; counters are added to `Totals`."""
 
     def __init__(self, fleet: Fleet, engine: Engine, probe: aiohttp.ClientSession, totals: Totals) -> None:
         self._fleet = fleet
@@ -64,7 +64,7 @@ class ServiceMetrics:
         await asyncio.gather(*(self.read(settings) for settings in ready))
 
     async def read(self, settings: ServiceSettings) -> None:
-        """Keeps the previous reading where the engine does not answer."""
+        """Read a service. The previous reading is kept if the Engine does not respond."""
         try:
             families = await self._read_counters(settings)
             memory = {name: await self._engine.memory(name) for name in settings.containers}
@@ -76,7 +76,7 @@ class ServiceMetrics:
         )
 
     async def _read_counters(self, settings: ServiceSettings) -> list[Metric]:
-        """Returns all families, having kept the sums. Raises `EngineUnavailable`."""
+        """Add the counters to `Totals`, and return all families. Raises `EngineUnavailable`."""
         containers = await self._engine.inspect(settings.containers)
         families = await self._ask(settings)
         run = " ".join(container.started if container else "" for container in containers)
@@ -84,7 +84,7 @@ class ServiceMetrics:
         return families
 
     async def _ask(self, settings: ServiceSettings) -> list[Metric]:
-        """The families of its `metrics_path`; none where it has no such path, or does not answer with metrics."""
+        """The families at its `metrics_path`; empty without such a path or a valid response."""
         if settings.metrics_path is None:
             return []
         url = yarl.URL.build(scheme="http", host="127.0.0.1", port=settings.proxy_port)
@@ -100,13 +100,13 @@ class ServiceMetrics:
             return []
 
     async def read_last(self, settings: ServiceSettings) -> None:
-        """Before a stop: what was counted since the previous reading would be lost with the process."""
+        """Read the counters before a stop: those since the previous reading would be lost."""
         self._readings.pop(settings.host, None)
         with contextlib.suppress(EngineUnavailable):
             await self._read_counters(settings)
 
     def families(self) -> Iterator[Metric]:
-        """What a scrape gets: sums of all services, present values of those that are ready."""
+        """What a scrape gets: sums of all services, and gauges of the ready ones."""
         for host, service in self._fleet.services.items():
             yield from _of_service(host, self._totals.families(host))
             if service.state is State.READY and host in self._readings:
@@ -132,7 +132,7 @@ def parse_metrics(text: str) -> list[Metric]:
 
 
 def merged(families: Iterable[Metric]) -> Iterator[Metric]:
-    """One family for each name, as the format demands; of two types of one name, the first."""
+    """One family per name, as the format requires; if types differ, the first one wins."""
     found: dict[str, Metric] = {}
     for family in families:
         known = found.setdefault(family.name, Metric(family.name, family.documentation, family.type))

@@ -1,4 +1,4 @@
-"""A service's containers: started by the engine where that is enough, by Compose otherwise; ready when they say so."""
+"""A service's containers: started through the Engine API if that is enough, otherwise by Compose."""
 
 import asyncio
 import json
@@ -19,14 +19,14 @@ SHORTEST_POLL = 0.05
 LONGEST_POLL = 0.25
 PROBE_TIMEOUT = 2.0
 COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-"""Where Compose looks, in its order; each may have an `.override` beside it."""
+"""File names that Compose looks for, in its order; each may have an `.override` file."""
 DEPENDS_ON = "com.docker.compose.depends_on"
 
 log = logging.getLogger("docker_autostart")
 
 
 class ComposeStack:
-    """`service.Stack` for one Compose project."""
+    """`containers.Stack` for one Compose project."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class ComposeStack:
         probe: aiohttp.ClientSession,
         before_stop: Callable[[ServiceSettings], Awaitable[None]],
     ) -> None:
-        """`probe` asks the containers; it keeps no connections, for a stack that just stopped has none."""
+        """`probe` must not keep connections alive: those to a stopped stack would be broken."""
         self._settings = settings
         self._engine = engine
         self._compose = compose
@@ -48,7 +48,7 @@ class ComposeStack:
         """Whether the configured containers are all that the compose file describes (`preflight`)."""
 
     def stir(self) -> None:
-        """Something happened to a container: look at once instead of at the next poll."""
+        """A container changed: check immediately instead of at the next poll."""
         self._stirred.set()
 
     async def start(self) -> None:
@@ -69,7 +69,7 @@ class ComposeStack:
         return sum(container is not None and container.runs for container in containers), len(containers)
 
     async def busy(self) -> int | None:
-        """Asks `busy_path`, whose answer is a JSON number, or an object with one as "busy"."""
+        """Requests `busy_path`, which returns a JSON number or an object with the number as "busy"."""
         if self._settings.busy_path is None:
             return 0
         try:
@@ -94,12 +94,12 @@ class ComposeStack:
         try:
             await self._compose.up(self._settings)
         except ComposeError as error:
-            # What Compose said is the operator's to read, in the journal, not the client's.
+            # Compose's output may contain paths: it is logged, but not sent to clients.
             log.warning("%s: %s", self._settings.host, error)
             raise StartFailed(f"{self._settings.name} could not be started.") from error
 
     def _can_be_started_as_they_are(self, containers: list[Container | None]) -> bool:
-        """Whether Compose would do no more: all exist, none waits for another, and no file is newer than they are."""
+        """Whether starting them is all that Compose would do: all exist, without dependencies or newer files."""
         changed = max((_changed_at(path) for path in self._files()), default=0.0)
         return all(
             container is not None
@@ -121,7 +121,7 @@ class ComposeStack:
         began = loop.time()
         while True:
             self._stirred.clear()
-            # Both at once: the container says it is healthy at about the time when it answers.
+            # In parallel: a container becomes healthy at about the time when it starts to respond.
             containers, answers = await asyncio.gather(self._inspect_or_unknown(), self._answers())
             for container in containers:
                 self._refuse_ended(container)
@@ -131,7 +131,7 @@ class ComposeStack:
                 and all(container.health in {None, "healthy"} for container in containers if container)
             ):
                 return
-            # A start of a second is looked at often, one of half a minute need not be.
+            # Poll often at first and less often later, in proportion to the time passed.
             pause = min(LONGEST_POLL, max(SHORTEST_POLL, (loop.time() - began) / 50))
             try:
                 async with asyncio.timeout(pause):
@@ -140,7 +140,7 @@ class ComposeStack:
                 continue
 
     async def _inspect_or_unknown(self) -> list[Container | None]:
-        """Empty while the engine does not answer: with live-restore the containers go on starting without it."""
+        """Empty while the Engine does not respond; with live-restore containers continue to start without it."""
         try:
             return await self._engine.inspect(self._settings.containers)
         except EngineUnavailable:

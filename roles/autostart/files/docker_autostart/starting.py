@@ -1,4 +1,4 @@
-"""One start of a service: memory for it first, then its containers, within a limit and until a stop ends it."""
+"""One start of a service, which is limited in time and can be cancelled by a stop."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine

@@ -1,4 +1,4 @@
-"""What everybody may know of the services, in a file: whoever reads it asks the daemon nothing and wakes nothing."""
+"""The services' states in a world-readable file, so that readers neither ask the daemon nor start a service."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ log = logging.getLogger("docker_autostart")
 
 
 class StatusFile:
-    """The file `path`, written when a service's state is another one than it says."""
+    """Writes the file `path` whenever a state has changed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -36,6 +36,6 @@ class StatusFile:
             self._written = states
 
     def remove(self) -> None:
-        """At the end: nobody knows the states any more."""
+        """Delete the file at shutdown, when the states are no longer known."""
         self._path.unlink(missing_ok=True)
         self._written = None

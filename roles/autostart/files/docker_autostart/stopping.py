@@ -1,11 +1,11 @@
-"""Who wants a service stopped, and how they learn what came of it."""
+"""Requests to stop a service, and their outcome."""
 
 import asyncio
 from dataclasses import dataclass
 
 
 class StopFailed(Exception):
-    """The stack still runs."""
+    """The stack could not be stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,14 @@ class StopRequests:
         return "idle" if self.current is None else self.current.reason
 
     def add(self, reason: str, *, by_operator: bool) -> StopRequest:
-        """The request whose outcome to wait for: the current one, unless there is none or it is replaced."""
+        """Return the request whose outcome to wait for: the current one, or a new one that replaces it."""
         if self.current is None or (by_operator and not self.current.by_operator):
             self.finish(stopped=False)
             self.current = StopRequest(reason, by_operator, asyncio.get_running_loop().create_future())
         return self.current
 
     def cancel(self) -> None:
-        """A request came, or jobs run: only an operator's stop goes on."""
+        """Cancel the stop because of a request or a job, unless an operator asked for it."""
         if not self.by_operator:
             self.finish(stopped=False)
 

@@ -1,4 +1,4 @@
-"""systemd's side: sockets handed over (sd_listen_fds(3)), state told (sd_notify(3)), priorities (sd-daemon(3))."""
+"""systemd's protocols: socket activation (sd_listen_fds(3)), sd_notify(3), log priorities (sd-daemon(3))."""
 
 import logging
 import os
@@ -9,7 +9,7 @@ _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ER
 
 
 class Notifier:
-    """Tells nobody where no NOTIFY_SOCKET is given. The variable is taken, so that no child process speaks for us."""
+    """Does nothing without NOTIFY_SOCKET. The variable is removed, so that child processes do not inherit it."""
 
     def __init__(self) -> None:
         self._address = os.environ.pop("NOTIFY_SOCKET", "")
@@ -24,7 +24,7 @@ class Notifier:
 
 
 def inherited_sockets() -> list[socket.socket]:
-    """The listening sockets of socket activation; none where the daemon was started without."""
+    """The sockets passed by socket activation; empty without it."""
     mine = os.environ.pop("LISTEN_PID", "") == str(os.getpid())
     count = int(os.environ.pop("LISTEN_FDS", "0"))
     os.environ.pop("LISTEN_FDNAMES", None)
@@ -37,7 +37,7 @@ def inherited_sockets() -> list[socket.socket]:
 
 
 class JournalFormatter(logging.Formatter):
-    """A line's priority as a prefix, which journald takes off; nothing where standard error is not the journal's."""
+    """Prefixes lines with their priority, which journald removes, if standard error is connected to the journal."""
 
     def __init__(self) -> None:
         super().__init__("%(message)s")

@@ -15,7 +15,7 @@ log = logging.getLogger("docker_autostart")
 
 
 class Textfiles:
-    """Whoever writes a file replaces it whole; one that cannot be read is left out, and logged once."""
+    """Writers must replace a file atomically. Invalid files are skipped and logged once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

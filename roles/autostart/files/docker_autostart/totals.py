@@ -15,7 +15,7 @@ from prometheus_client.core import Metric
 
 CUMULATIVE = frozenset(("counter", "histogram"))
 SERIES_LIMIT = 5000
-"""Of one source; new series above it are dropped, so that a fault in labels fills neither memory nor disk."""
+"""Maximum per source; further series are dropped, so that a bug in labels fills neither memory nor disk."""
 
 log = logging.getLogger("docker_autostart")
 
@@ -25,7 +25,7 @@ Series = tuple[str, tuple[tuple[str, str], ...]]
 
 @dataclass
 class _Count:
-    """`before` is the sum of the earlier runs, `now` what the present run has counted."""
+    """`before` is the sum of earlier runs, `now` the value of the current run."""
 
     family: str
     before: float = 0.0
@@ -48,7 +48,7 @@ class Totals:
         self._sources: dict[str, _Source] = {}
 
     def update(self, source: str, run: str, families: Iterable[Metric]) -> None:
-        """Take over the counters of `families`; `run` identifies the program's present run, for example its start."""
+        """Add the counters of `families`; `run` identifies the program's current run, for example by its start time."""
         kept = self._sources.setdefault(source, _Source(run))
         if kept.run != run:
             kept.run = run
@@ -80,7 +80,7 @@ class Totals:
         kept.is_full = True
 
     def families(self, source: str) -> Iterator[Metric]:
-        """The sums of a source, also while it does not run; nothing of an unknown one."""
+        """The sums of a source, whether it runs or not; empty for an unknown one."""
         kept = self._sources.get(source)
         if kept is None:
             return

@@ -11,7 +11,7 @@ log = logging.getLogger("docker_autostart")
 
 
 class TotalsFile:
-    """Written to a new file that replaces the old one when it is on the disk: a power failure leaves one of both."""
+    """The file is replaced atomically after an fsync: a power failure leaves the old or the new one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -19,7 +19,7 @@ class TotalsFile:
         self._complained = False
 
     def read(self) -> Totals:
-        """Starts from 0 where there is no file, and where it cannot be read; that one is kept beside the new one."""
+        """Read the file. Counters start from 0 without one; an invalid file is renamed."""
         try:
             return Totals.from_json(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""After `101 Switching Protocols`: bytes both ways until either side closes (RFC 9110, section 15.2.2)."""
+"""After `101 Switching Protocols` (RFC 9110, section 15.2.2): copies bytes both ways until either side closes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ BUFFER = 64 * 1024
 
 
 class _Incoming:
-    """Stands where aiohttp has its WebSocket parser, and lets the bytes be."""
+    """Replaces aiohttp's WebSocket parser and passes the bytes through."""
 
     def __init__(self, connection: Any) -> None:
         self.stream = StreamReader(connection, BUFFER, loop=asyncio.get_running_loop())
@@ -29,7 +29,7 @@ class _Incoming:
 async def run_tunnel(
     request: web.BaseRequest, response: web.StreamResponse, connection: Connection, idle_timeout: float
 ) -> None:
-    """`response` is the 101 for the client, not yet sent. `idle_timeout` is in seconds, for both ways together."""
+    """`response` is the 101 for the client, not sent yet. `idle_timeout`: seconds without data in either direction."""
     if connection.protocol is None:
         raise ConnectionResetError("the container closed the connection after 101")
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Exchanges with containers: a request sent on a kept or a new connection, and the head of its answer.
+"""Sends requests to containers on reused or new connections, and reads the heads of responses.
 
 Of aiohttp's client these are the connector, the writer and the parser. Its session is left out: cookies, redirects and
 decompression are no business of a proxy, and it repeats a request where only the proxy can tell whether that loses its
@@ -20,11 +20,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 CONNECT_TIMEOUT = aiohttp.ClientTimeout(sock_connect=2.0)
 KEPT_SECONDS = 1.0
-"""Less than servers keep an idle connection (uvicorn 5 s, gunicorn 2 s): none is used that is about to be closed."""
+"""Shorter than servers' keep-alive timeouts (uvicorn 5 s, gunicorn 2 s), so that none is reused while it closes."""
 
 
 class Answer(NamedTuple):
-    """The head of a container's answer, and its body as it comes."""
+    """The head of a container's response, and the stream of its body."""
 
     status: int
     reason: str
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
     upload: asyncio.Task[None] | None
 
     def end(self) -> None:
-        """Keep the connection for another request where both messages are through, and close it otherwise."""
+        """Keep the connection for reuse if request and response are complete, otherwise close it."""
         sent = self.upload is None or self.upload.done()
         if sent and self.content.is_eof():
             self.connection.release()
@@ -100,7 +100,7 @@ class Upstream:
 async def _write(
     protocol: ResponseHandler, request_line: str, headers: CIMultiDict[str], body: bytes | AsyncIterator[bytes]
 ) -> asyncio.Task[None] | None:
-    """Send a body that is here with the head, in one piece; otherwise return what sends both as the body comes."""
+    """Send the head with a complete body in one piece, otherwise return a task that streams both."""
     writer = StreamWriter(protocol, asyncio.get_running_loop())
     if isinstance(body, bytes):
         if body:
@@ -122,7 +122,7 @@ async def _send(body: AsyncIterator[bytes], writer: StreamWriter, protocol: Resp
             await writer.write(chunk)  # the first one with the head, or the head alone
         await writer.write_eof()
     except Exception as error:
-        # Whoever waits for the answer is told, unless it came already.
+        # Raised where the response is awaited, unless it has arrived.
         protocol.set_exception(error)
     else:
         protocol.start_timeout()
