@@ -61,4 +61,4 @@ EXPORTERS = ["prometheus-node-exporter", "python3-cryptography"]
     ],
 )
 def test_each_mode_has_its_packages(evaluate: Evaluate, variables: dict[str, Any], packages: list[str]) -> None:
-    assert evaluate("monitoring", "__monitoring_apt_packages", **variables) == packages
+    assert evaluate("monitoring", "__monitoring_packages", **variables) == packages

@@ -37,13 +37,15 @@ def test_every_package_that_a_role_installs_is_in_it() -> None:
     wanted = set(load("docker/vars/main.yml")["__docker_packages"]["distribution"])
     # A DNS plugin needs a provider's API, which a host without the internet does not reach.
     wanted |= {"python3-cryptography", "certbot"}
+    wanted |= {"curl", "prometheus", "prometheus-alertmanager", "prometheus-node-exporter"}
     templated = []
     for role, name in installations():
         if "{{" in str(name):
             templated.append(role)
         else:
             wanted |= {name} if isinstance(name, str) else set(name)
-    assert templated == ["certificates", "docker", "packages"], "named above; those of the last are those of the others"
+    # Those of the first three are named above, and the role packages installs those of the others.
+    assert templated == ["certificates", "docker", "monitoring", "packages"]
     # Ansible itself needs python3-apt on the host.
     assert wanted - WITHOUT | {"python3-apt"} == set(load("bundle/vars/main.yml")["__bundle_packages"])
 
