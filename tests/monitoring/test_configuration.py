@@ -33,7 +33,7 @@ def checked(program: Program, tmp_path: Path, text: str, *command: str) -> Any:
 def test_prometheus_reads_its_configuration(render: Render, program: Program, tmp_path: Path) -> None:
     text = render("monitoring", "prometheus.yml.j2", **MAIL)
     read = checked(program, tmp_path, text, "promtool", "check", "config", "--syntax-only")
-    assert read["rule_files"] == ["/etc/whisper-services/monitoring/rules.yml"]
+    assert read["rule_files"] == ["/etc/whisper-services-monitoring/rules.yml"]
     assert [job["job_name"] for job in read["scrape_configs"]] == ["whisper-services", "node"]
     assert {job["static_configs"][0]["labels"]["instance"] for job in read["scrape_configs"]} == {"srv1.example.com"}
 

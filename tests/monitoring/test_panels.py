@@ -101,7 +101,7 @@ async def prometheus(render: Render, folder: Path, daemon_port: int) -> AsyncIte
     node["static_configs"][0]["targets"] = [f"127.0.0.1:{node_port}"]
     file.write_text(yaml.safe_dump(configuration))
     paths = {
-        "/etc/whisper-services/monitoring/prometheus.yml": str(file),
+        "/etc/whisper-services-monitoring/prometheus.yml": str(file),
         "/var/lib/prometheus/whisper-services": str(folder / "tsdb"),
         "127.0.0.1:9090": f"127.0.0.1:{port}",
     }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -81,10 +82,15 @@ def test_all_of_it_needs_150_mb(host: Host) -> None:
 def test_scrapes_keep_no_service_running_and_wake_none(host: Host) -> None:
     assert get(f"{WHISPER}/v1/models", KEY).status_code == 200
     began = time.monotonic()
-    while time.monotonic() < began + 2 * IDLE_TIMEOUT:
+
+    def stopped_after_a_scrape() -> bool:
         host.check_output("curl --silent --fail --output /dev/null http://127.0.0.1:8890/metrics")
+        return is_stopped(host)
+
+    wait_for(stopped_after_a_scrape, IDLE_TIMEOUT + 10)
+    while time.monotonic() < began + 3 * IDLE_TIMEOUT:
+        assert stopped_after_a_scrape()
         time.sleep(1)
-    assert is_stopped(host)
     wait_for(lambda: query(host, 'autostart_state{state="stopped"} == 1') != [], 60)
     assert query(host, "whisper_request_seconds_count") != [], "its counters are there while it sleeps"
     assert query(host, "max_over_time(autostart_start_seconds_count[1h])") != []
@@ -121,7 +127,7 @@ def test_heartbeats_arrive_while_the_host_works(host: Host) -> None:
     finally:
         host.check_output("systemctl start nginx.service")
     assert len(requested.content_string.splitlines()) == before
-    assert host.file("/etc/whisper-services/heartbeat.curl").mode == 0o600
+    assert host.file("/etc/whisper-services-heartbeat.curl").mode == 0o600
     assert "secret=molecule-heartbeat" not in host.check_output("systemctl cat whisper-services-heartbeat.service")
 
 
@@ -135,8 +141,8 @@ def test_metrics_are_not_reachable_from_outside_in_local_mode() -> None:
 
 def test_the_other_mode_leaves_exporters_only(host: Host) -> None:
     site("--extra-vars", "monitoring_mode=remote", "--tags", "monitoring,nginx")
-    assert not host.package("prometheus").is_installed
-    assert not host.package("prometheus-alertmanager").is_installed
+    for package in ("prometheus", "prometheus-alertmanager", "promtool", "libjs-moment"):
+        assert not host.package(package).is_installed, package
     assert not host.file("/var/lib/prometheus/whisper-services").exists
     assert host.service("prometheus-node-exporter").is_running
 
@@ -156,8 +162,8 @@ def test_removal_leaves_nothing(host: Host) -> None:
     for unit in UNITS:
         assert not host.package(unit).is_installed
     left = host.check_output(
-        "find /etc /usr/local /var/lib -xdev 2>/dev/null | sort | comm -13 /root/files-before - "
+        "export LC_ALL=C; find /etc /usr/local /var/lib -xdev | sort | comm -13 /root/files-before - "
         "| sed -n -E '/prometheus|monitoring|heartbeat|host.metrics|host.prom|textfiles/p'"
     )
     assert left == ""
-    assert "changed=0" in site(*absent, "--tags", "monitoring")
+    assert set(re.findall(r"changed=(\d+)", site(*absent, "--tags", "monitoring"))) == {"0"}
