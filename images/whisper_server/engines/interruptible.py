@@ -1,4 +1,4 @@
-"""Waits for calls of libraries that cannot be cancelled, and checks meanwhile whether their result is still wanted."""
+"""Waits for library calls that cannot be cancelled, and checks in the meantime whether their result is needed."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ class Interruptible:
 
     @contextmanager
     def asking(self, ask: Callable[[], None]) -> Iterator[None]:
-        """Calls `ask` twice a second while this thread waits; an exception that it raises ends the waiting."""
+        """Calls `ask` twice a second while this thread waits; an exception that it raises ends the wait."""
         self._waiting.ask = ask
         try:
             yield
@@ -32,7 +32,7 @@ class Interruptible:
             self._waiting.ask = None
 
     def wait_for(self, work: Callable[[], T]) -> T:
-        """What `work` returns or raises. If the waiting ends early, `work` goes on and its result is dropped."""
+        """Returns or raises what `work` does. If the wait ends early, `work` continues and its result is discarded."""
         if (ask := self._waiting.ask) is None:
             return work()
         future = self._executor.submit(work)
@@ -52,6 +52,7 @@ class InterruptibleModel:
         return getattr(self._model, name)
 
     def generate(self, *arguments: Any, asynchronous: bool = False, **options: Any) -> Any:
+        """As CTranslate2's, but the wait for the result can be interrupted."""
         if asynchronous:
             return self._model.generate(*arguments, asynchronous=True, **options)
         return self._interruptible.wait_for(lambda: self._model.generate(*arguments, **options))

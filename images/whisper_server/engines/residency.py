@@ -1,4 +1,4 @@
-"""Which models are in memory, of all kinds: when they are loaded, how much they may take, and when they leave."""
+"""Keeps models of all kinds in memory, within one budget: loads them on first use and unloads unused ones."""
 
 import gc
 import logging
@@ -15,7 +15,7 @@ from whisper_server.speech.errors import ModelInUse, ModelTooLarge, ModelUnavail
 
 _logger = logging.getLogger("whisper_server")
 
-# What the process needs besides models: libraries, and the work on one stretch of audio.
+# Memory of the process besides models: libraries, and the processing of one stretch of audio.
 _RESERVED_BYTES = 400 * 1024**2
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ T = TypeVar("T")
 class _Resident:
     """A model that is in memory, or being loaded by the thread that holds `loading`.
 
-    Whoever waits for it is one of its users, so that it is never dropped meanwhile.
+    Threads that wait for it count as users, so that it is not dropped in the meantime.
     """
 
     loading: threading.Lock = field(default_factory=threading.Lock)
@@ -56,22 +56,22 @@ class Residency:
         return tuple(name for name, resident in self._residents.copy().items() if resident.is_loaded)
 
     def free_bytes(self) -> int:
-        """Bytes of the budget that no model takes; negative where other programs of the container need more."""
+        """Bytes of the budget that no model uses; may be negative."""
         with self._lock:
             return self._free_bytes()
 
     def bytes_of(self, name: str) -> int:
-        """Bytes that a model in memory is counted with. Raises KeyError."""
+        """Bytes that are counted for a model in memory. Raises KeyError for any other."""
         return self._residents[name].bytes
 
     @contextmanager
     def use(
         self, name: str, load: Callable[[], T], needed: Callable[[], int], kept: Callable[[T], int] | None = None
     ) -> Iterator[T]:
-        """The model, made by `load` if it is not in memory, and kept there until the context is left.
+        """The model, created by `load` if it is not in memory, and kept there until the context is left.
 
-        `needed` returns the bytes that it takes while it is loaded, `kept` those of the loaded model if they differ. A
-        second caller waits for the first. Raises what these raise, ModelTooLarge, ModelUnavailable.
+        `needed` returns the bytes that loading it takes, `kept` those of the loaded model if they differ. A second
+        caller waits for the first. Raises what these raise, ModelTooLarge, ModelUnavailable.
         """
         resident = self._enter(name)
         try:
@@ -93,6 +93,7 @@ class Residency:
             return True
 
     def unload_unused(self) -> None:
+        """Drops all models that are not in use."""
         with self._lock:
             for name in self._unused():
                 self._drop(name)
@@ -136,7 +137,7 @@ class Residency:
             if not resident.is_loaded:
                 del self._residents[name]
             elif self._ttl >= 0:
-                # Also for 0 seconds: this thread still refers to the model, whose memory would not be free yet.
+                # A timer even for 0 seconds: this thread still refers to the model, so that its memory is not free yet.
                 resident.timer = threading.Timer(self._ttl, self._expire, [name])
                 resident.timer.daemon = True
                 resident.timer.start()
@@ -144,7 +145,7 @@ class Residency:
     def _expire(self, name: str) -> None:
         with self._lock:
             resident = self._residents.get(name)
-            # A timer that is cancelled too late finds another one in its place, or none.
+            # A timer that was cancelled too late finds another one in its place, or none.
             if resident is None or resident.timer is not threading.current_thread():
                 return
             del resident
@@ -152,7 +153,7 @@ class Residency:
         _logger.info("unloaded %s, unused for %g s", name, self._ttl)
 
     def _make_room(self, name: str, needed: int) -> None:
-        """Drops models that are not in use, least recently used first, until another one fits."""
+        """Drops models that are not in use, least recently used first, until another one with `needed` bytes fits."""
         if needed <= 0:
             return
         budget = self._memory_bytes() - _RESERVED_BYTES

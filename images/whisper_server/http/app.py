@@ -33,9 +33,9 @@ def create_app(
     audio: Sequence[APIRouter] = _OPENAI,
     preload: Preload | None = None,
 ) -> FastAPI:
-    """An ASGI application that serves an engine, whose default model `preload` may be loading already.
+    """An ASGI application that serves an engine; `preload` may already be loading its default model.
 
-    `audio` has the routes that take recordings. Raises OSError when the data folder cannot be written.
+    `audio` has the routes that take recordings. Raises OSError if the data folder cannot be written.
     """
     PROCESSES.start()
 

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns; cancels it and raises ClientDisconnect when the client disconnects first.
+    """Returns what `work` returns. Cancels it and raises ClientDisconnect if the client disconnects first.
 
     The request's body must have been read: from then on the only message left to receive is `http.disconnect`.
     """

@@ -24,7 +24,7 @@ _CHUNKING_STRATEGY = r'^(auto|\{"type": ?"server_vad"(, ?"threshold": ?0\.\d)?(,
 
 
 def add_docs(app: FastAPI, engine: Engine) -> None:
-    """Adds /docs and completes /openapi.json; the application must have been made with `docs_url=None`."""
+    """Adds /docs and completes /openapi.json; the application must have been created with `docs_url=None`."""
 
     @app.get("/docs", include_in_schema=False)
     async def swagger_ui(request: Request) -> HTMLResponse:

@@ -57,7 +57,7 @@ class ApiError(HTTPException):
 
 
 def error_object(error: HTTPException) -> Error:
-    """OpenAI's error object of any HTTPException."""
+    """OpenAI's error object for an HTTPException."""
     kind: ErrorType = "invalid_request_error"
     if error.status_code == 429:
         kind = "rate_limit_error"
@@ -83,14 +83,14 @@ def internal_error(request_id: str) -> ApiError:
     return ApiError(500, message, code="internal_error")
 
 
-def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """`responses=` of a route: these error statuses, and any other, as OpenAI's object."""
-    described: dict[int | str, dict[str, Any]] = {
+    responses: dict[int | str, dict[str, Any]] = {
         status: {"model": ErrorResponse, "description": _DESCRIPTIONS[status]} for status in statuses
     }
     # "default" also keeps FastAPI from documenting its own 422, which this server never sends.
-    described["default"] = {"model": ErrorResponse, "description": "Any other error."}
-    return described
+    responses["default"] = {"model": ErrorResponse, "description": "Any other error."}
+    return responses
 
 
 _DESCRIPTIONS = {
@@ -145,18 +145,19 @@ def api_error(error: errors.SpeechError | JobError | QueueFull) -> ApiError:
 
 
 def no_space() -> ApiError:
+    """The error for a full disk."""
     return api_error(StorageFull())
 
 
 def failure_of(error: Exception, request_id: str) -> Failure:
-    """What a client reads about a job that ended with an error."""
+    """The error object of a job that ended with an exception."""
     if isinstance(error, KNOWN):
-        told = api_error(error)
+        shown = api_error(error)
     elif is_full_disk(error):
-        told = no_space()
+        shown = no_space()
     else:
-        told = internal_error(request_id)
-    return Failure(**error_object(told).model_dump())
+        shown = internal_error(request_id)
+    return Failure(**error_object(shown).model_dump())
 
 
 def _from_framework(request: Request, error: HTTPException) -> HTTPException:
@@ -173,7 +174,7 @@ def _from_framework(request: Request, error: HTTPException) -> HTTPException:
 def _from_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     """The first of pydantic's errors: OpenAI's object holds only one."""
     first = errors[0]
-    # loc is ("body", name, …): what follows the name is a position in a list.
+    # loc is ("body", name, …); the name may be followed by a position in a list.
     param = str(first["loc"][1]) if len(first["loc"]) > 1 else None
     if first["type"] == "missing":
         return ApiError(400, f"`{param}` is required and was not sent.", param=param, code="missing_parameter")

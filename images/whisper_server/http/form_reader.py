@@ -30,7 +30,7 @@ _PLAIN_FILE_NAME = re.compile(rb";\s*filename\s*=", re.IGNORECASE)
 _ARRAY = re.compile(r"(timestamp_granularities|include|known_speaker_names|known_speaker_references)(\[\d*\])?")
 
 # Fields that OpenAI's models support and no engine here.
-_NOT_HONOURED = {
+_UNSUPPORTED = {
     "known_speaker_names[]": "This server cannot name speakers. Leave known_speaker_names[] out.",
     "known_speaker_references[]": "This server cannot recognise voices. Leave known_speaker_references[] out.",
 }
@@ -54,13 +54,13 @@ async def read(request: Request) -> FormData:
             raise ApiError(400, _malformed(parser, error), code="invalid_form") from error
     if not parser.ended:
         parser.close()
-        raise ApiError(400, _cut(parser), param="file", code="missing_parameter")
+        raise ApiError(400, _truncated(parser), param="file", code="missing_parameter")
     return FormData([(_canonical(name), value) for name, value in form.multi_items()])
 
 
-def refuse_not_honoured(form: FormData) -> None:
+def refuse_unsupported(form: FormData) -> None:
     """Raises ApiError 400 for a field of OpenAI's that would change the response and is not supported here."""
-    for name, message in _NOT_HONOURED.items():
+    for name, message in _UNSUPPORTED.items():
         if any(form.getlist(name)):
             raise ApiError(400, message, param=name, code="unsupported_option")
 
@@ -124,6 +124,7 @@ class _Parser(MultiPartParser):
 
 
 def sent_as_text() -> ApiError:
+    """The error for a recording that was sent as a text field."""
     message = "`file` was sent as text. Send it as a file, with a file name."
     return ApiError(400, message, param="file", code="invalid_parameter")
 
@@ -164,7 +165,7 @@ def _malformed(parser: _Parser, error: MultiPartException) -> str:
     return f"The form cannot be read: {str(error.__cause__)[:200]}. Write it with an HTTP library."
 
 
-def _cut(parser: _Parser) -> str:
+def _truncated(parser: _Parser) -> str:
     """Explains why the last boundary of a form was not found."""
     if not parser.begun:
         return f"`file` is required and was not sent: the form is empty, or its boundary is another. {_LET_THE_LIBRARY}"

@@ -41,12 +41,12 @@ def pieces(transcript: Transcript, response_format: Format, granularities: Colle
 def response(transcript: Transcript, response_format: Format, granularities: Collection[Granularity]) -> Response:
     """The HTTP response with the result of `render`. Blocks: not for the event loop's thread."""
     media_type = "application/json" if is_json(response_format) else _MEDIA_TYPES.get(response_format, "text/plain")
-    answer = Response(render(transcript, response_format, granularities), media_type=media_type)
-    say_what_was_shortened(answer, transcript.shortened)
-    return answer
+    rendered = Response(render(transcript, response_format, granularities), media_type=media_type)
+    add_shortened(rendered, transcript.shortened)
+    return rendered
 
 
-def say_what_was_shortened(answer: Response, fields: Sequence[str] | None) -> None:
+def add_shortened(to: Response, fields: Sequence[str] | None) -> None:
     """Adds a header with the form fields that were not used in full, if there are any."""
     if fields:
-        answer.headers["x-whisper-shortened"] = ", ".join(fields)
+        to.headers["x-whisper-shortened"] = ", ".join(fields)

@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from whisper_server.http.errors import described
+from whisper_server.http.errors import error_responses
 from whisper_server.work.preload import DiarizationCheck, Preload
 
 router = APIRouter(tags=["Health"])
@@ -29,7 +29,7 @@ async def health() -> Health:
 @router.get(
     "/ready",
     summary="Has the default model been loaded?",
-    responses=described(503),
+    responses=error_responses(503),
     response_model_exclude_none=True,
 )
 async def ready(request: Request) -> Ready:

@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, TypeAdapter
 
 from whisper_server.http import formats
-from whisper_server.http.errors import Error, described
+from whisper_server.http.errors import Error, error_responses
 from whisper_server.http.json_pieces import Granularity
 from whisper_server.speech.engine import Stage
 from whisper_server.speech.transcript import Transcript
@@ -84,17 +84,17 @@ def prefer_async(
 
 
 def caller(
-    # Not in the schema: the proxy tells it, whatever a client sends (roles/nginx).
+    # Not in the schema: the proxy sets it, whatever a client sends (roles/nginx).
     x_remote_user: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> str | None:
-    """Name of the user or the API key, None for whoever calls the server past the proxy."""
+    """Name of the user or the API key; None for a caller that bypasses the proxy."""
     return x_remote_user
 
 
 async def accept(request: Request, audio: Path, job_request: JobRequest) -> Response:
-    """The answer 202 for a new job. Raises what `JobStore.add` raises."""
+    """The response 202 for a new job. Raises what `JobStore.add` raises."""
     jobs: JobStore = request.app.state.jobs
-    # Copying a large recording takes seconds: in the threads that uploads have anyway.
+    # Copying a large recording takes seconds, so it is done in the threads for uploads.
     loop = asyncio.get_running_loop()
     job = Job.of(await loop.run_in_executor(request.app.state.preparing, jobs.add, audio, job_request))
     # Relative to the request's own address, which holds behind any proxy (RFC 9110, section 10.2.2).
@@ -106,14 +106,14 @@ _Caller = Annotated[str | None, Depends(caller)]
 
 
 @router.get(
-    "/jobs", summary="List your jobs, the newest first", responses=described(), response_model_exclude_none=True
+    "/jobs", summary="List your jobs, the newest first", responses=error_responses(), response_model_exclude_none=True
 )
 def list_jobs(request: Request, caller: _Caller) -> JobList:
     jobs: JobStore = request.app.state.jobs
     return JobList(data=[Job.of(record) for record in jobs.all(caller)])
 
 
-@router.get("/jobs/{job_id}", summary="How far is a job?", responses=described(404), response_model=Job)
+@router.get("/jobs/{job_id}", summary="How far is a job?", responses=error_responses(404), response_model=Job)
 def retrieve_job(request: Request, job_id: str, caller: _Caller) -> Response:
     jobs: JobStore = request.app.state.jobs
     record = jobs.get(job_id, caller)
@@ -126,12 +126,12 @@ def retrieve_job(request: Request, job_id: str, caller: _Caller) -> Response:
     result = _rendered(transcript, record.request)
     content = f'{job.model_dump_json(exclude_none=True)[:-1]},"result":{result}}}'
     response = Response(content, media_type="application/json")
-    formats.say_what_was_shortened(response, transcript.shortened)
+    formats.add_shortened(response, transcript.shortened)
     return response
 
 
 def _rendered(transcript: Transcript, job_request: JobRequest) -> str:
-    """What the request would have been answered, as JSON."""
+    """The response that the request would have got, as JSON."""
     response_format = _FORMAT.validate_python(job_request.response_format)
     content = formats.render(transcript, response_format, _GRANULARITIES.validate_python(job_request.granularities))
     return content if formats.is_json(response_format) else json.dumps(content)
@@ -140,7 +140,7 @@ def _rendered(transcript: Transcript, job_request: JobRequest) -> str:
 @router.delete(
     "/jobs/{job_id}",
     summary="Cancel a job, or forget one that is finished",
-    responses=described(404),
+    responses=error_responses(404),
     response_model_exclude_none=True,
 )
 def cancel_job(request: Request, job_id: str, caller: _Caller) -> Job:

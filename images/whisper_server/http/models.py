@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
-from whisper_server.http.errors import ErrorResponse, api_error, described, error_object
+from whisper_server.http.errors import ErrorResponse, api_error, error_object, error_responses
 from whisper_server.http.streaming import EVENT, event
 from whisper_server.speech.engine import Download, Engine
 from whisper_server.speech.errors import ModelNotFound, SpeechError
@@ -75,7 +75,7 @@ class Pull:
 
 
 class Pulls:
-    """Downloads and loads models in threads of their own, because that takes minutes. For one event loop.
+    """Downloads and loads models in separate threads, because that takes minutes. For one event loop.
 
     Requests for the same model share a pull. It continues when clients disconnect: the next one uses its result.
     """
@@ -85,26 +85,28 @@ class Pulls:
         self._threads = ThreadPoolExecutor(_PULLS, "pull")
         # Deleting a model's files waits for its download.
         self._removing = ThreadPoolExecutor(1, "remove")
-        self._under_way: dict[str, Pull] = {}
+        self._running: dict[str, Pull] = {}
 
     def pull(self, model: str) -> Pull:
-        if model not in self._under_way:
+        """Starts the pull of a model, or returns the running one."""
+        if model not in self._running:
             latest: deque[Download] = deque(maxlen=1)
             done = asyncio.get_running_loop().run_in_executor(self._threads, self._fetch_and_load, model, latest)
-            self._under_way[model] = Pull(done, latest)
+            self._running[model] = Pull(done, latest)
             done.add_done_callback(lambda _: self._ended(model))
-        return self._under_way[model]
+        return self._running[model]
 
     def _ended(self, model: str) -> None:
-        done = self._under_way.pop(model).done
+        done = self._running.pop(model).done
         if not done.cancelled():
-            done.exception()  # asyncio logs an error that nobody retrieves, and the clients may have disconnected
+            done.exception()  # asyncio logs exceptions that are not retrieved, and the clients may have disconnected
 
     async def remove(self, model: str) -> None:
         """Deletes a model's files. Raises what `Engine.delete` raises."""
         await asyncio.get_running_loop().run_in_executor(self._removing, self._engine.delete, model)
 
     def close(self) -> None:
+        """Discards waiting pulls, and waits for none."""
         for threads in (self._threads, self._removing):
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -122,12 +124,12 @@ async def _resolved(request: Request, model: str) -> str:
 _Wanted = Annotated[str, Depends(_resolved)]
 
 
-@router.get("/v1/models", summary="List the models on this machine", responses=described())
+@router.get("/v1/models", summary="List the models on this machine", responses=error_responses())
 async def list_models(request: Request) -> ModelList:
     return ModelList(data=await asyncio.to_thread(_models, request.app.state.engine))
 
 
-@router.get("/v1/models/{model:path}", summary="Describe a model on this machine", responses=described(404))
+@router.get("/v1/models/{model:path}", summary="Describe a model on this machine", responses=error_responses(404))
 async def retrieve_model(request: Request, wanted: _Wanted) -> Model:
     return await asyncio.to_thread(_model, request.app.state.engine, wanted)
 
@@ -141,7 +143,7 @@ async def retrieve_model(request: Request, wanted: _Wanted) -> Model:
             "model": Model,
             "content": {"text/event-stream": {"schema": EVENT}},
         },
-        **described(400, 404, 503),
+        **error_responses(400, 404, 503),
     },
     response_model=None,
 )
@@ -163,7 +165,7 @@ async def pull_model(
 @router.delete(
     "/v1/models/{model:path}",
     summary="Unload a model, and with `files` delete it",
-    responses=described(400, 403, 404, 409),
+    responses=error_responses(400, 403, 404, 409),
 )
 async def delete_model(
     request: Request,
@@ -195,14 +197,14 @@ def _model(speech_engine: Engine, wanted: str) -> Model:
 
 async def _pulled(speech_engine: Engine, wanted: str, pull: Pull) -> AsyncIterator[str]:
     """Events of a pull."""
-    told: Download | None = None
+    sent: Download | None = None
     running = True
     while running:
         await asyncio.wait((pull.done,), timeout=_PROGRESS_SECONDS)
         running = not pull.done.done()
-        if pull.latest and pull.latest[-1] != told:
-            told = pull.latest[-1]
-            yield event(PullProgress(completed=told.completed, total=told.total))
+        if pull.latest and pull.latest[-1] != sent:
+            sent = pull.latest[-1]
+            yield event(PullProgress(completed=sent.completed, total=sent.total))
         elif running:
             yield ": the download goes on\n\n"
     try:

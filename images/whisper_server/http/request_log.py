@@ -26,6 +26,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def entry_of(request: HTTPConnection) -> Entry:
+    """The log entry of a request, to be completed by its handler."""
     entry: Entry = request.scope["whisper_server.log_entry"]
     return entry
 

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from whisper_server.http import formats, jobs
 from whisper_server.http.disconnects import while_connected
-from whisper_server.http.errors import described
+from whisper_server.http.errors import error_responses
 from whisper_server.http.json_pieces import Granularity
 from whisper_server.http.request_log import entry_of
 from whisper_server.http.streaming import EVENT, stream
@@ -32,18 +32,23 @@ class Form(Protocol):
     """A parsed transcription request: the upload and its options."""
 
     @property
-    def file(self) -> UploadFile: ...
+    def file(self) -> UploadFile:
+        """The recording."""
 
     @property
-    def stream(self) -> bool: ...
+    def stream(self) -> bool:
+        """Whether to send the text as it is decoded."""
 
     @property
-    def format(self) -> formats.Format: ...
+    def format(self) -> formats.Format:
+        """Format of the response."""
 
     @property
-    def timestamp_granularities(self) -> list[Granularity]: ...
+    def timestamp_granularities(self) -> list[Granularity]:
+        """What a JSON response has besides the text."""
 
-    def options(self, engine: Engine) -> Options: ...
+    def options(self, engine: Engine) -> Options:
+        """The engine's options. Raises ModelNotFound, UnsupportedOption, and ApiError for contradictory fields."""
 
 
 def openapi_responses(
@@ -71,11 +76,12 @@ def openapi_responses(
             "model": jobs.Job,
             "headers": {"Location": {"description": "Address of the job.", "schema": {"type": "string"}}},
         },
-        **described(400, 404, 413, 415, 429, 503),
+        **error_responses(400, 404, 413, 415, 429, 503),
     }
 
 
 async def respond(request: Request, form: Form, prefer_async: bool, caller: str | None) -> Response:
+    """The response to a form: a transcript, a stream, or a job. Raises what `http.errors` maps to HTTP."""
     upload = HeldUpload(form.file)
     try:
         return await _respond(request, form, upload, prefer_async, caller)
@@ -131,9 +137,9 @@ async def _respond(
 
 
 def _prepare(engine: Engine, settings: Settings, form: Form, upload: HeldUpload, waits: bool) -> Options:
-    """Validates the request, and does slow preparation, before it takes a place in the queue.
+    """Validates the request and does slow preparation before it takes a place in the queue.
 
-    A file that does not have to wait is validated by decoding it.
+    A file that need not wait is validated by decoding it.
     """
     options = form.options(engine)
     if waits:

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from whisper_server.http.disconnects import while_connected
 from whisper_server.http.errors import KNOWN, ApiError, ErrorResponse, api_error, error_object, internal_error
-from whisper_server.http.formats import say_what_was_shortened
+from whisper_server.http.formats import add_shortened
 from whisper_server.http.request_log import entry_of
 from whisper_server.speech.engine import Event, Reached
 from whisper_server.speech.transcript import Segment, Transcript, TranscriptionInfo
@@ -49,9 +49,9 @@ class TextDone(BaseModel):
 
 
 async def stream(
-    request: Request, queue: InferenceQueue, work: Work, finished: Callable[[Transcript], None]
+    request: Request, queue: InferenceQueue, work: Work, record: Callable[[Transcript], None]
 ) -> StreamingResponse:
-    """The events of the transcription that `work` makes; `finished` receives the transcript.
+    """The events of the transcription by `work`; `record` receives the finished transcript.
 
     Raises what `work` and the queue raise within the first seconds; later errors become events. When the client
     disconnects, the work ends at its next step.
@@ -61,7 +61,7 @@ async def stream(
     alive = asyncio.Event()
     shortened: list[str] = []
 
-    def tell(event: Event | None) -> None:
+    def handle(event: Event | None) -> None:
         if isinstance(event, TranscriptionInfo):
             shortened.extend(event.shortened)
             return
@@ -74,12 +74,12 @@ async def stream(
                 raise ClientDisconnect
 
         def on_event(event: Event) -> None:
-            loop.call_soon_threadsafe(tell, event)
+            loop.call_soon_threadsafe(handle, event)
 
         return work(reached, on_event)
 
     running = asyncio.create_task(queue.run(transcribe))
-    running.add_done_callback(lambda _: tell(None))
+    running.add_done_callback(lambda _: handle(None))
     try:
         with suppress(TimeoutError):
             await while_connected(request, asyncio.wait_for(alive.wait(), _FIRST_SECONDS))
@@ -88,8 +88,8 @@ async def stream(
     except BaseException:
         running.cancel()
         raise
-    response = _EventStream(_events(segments, running, finished, entry_of(request).request_id), running)
-    say_what_was_shortened(response, shortened)
+    response = _EventStream(_events(segments, running, record, entry_of(request).request_id), running)
+    add_shortened(response, shortened)
     return response
 
 
@@ -113,7 +113,7 @@ class _EventStream(StreamingResponse):
 async def _events(
     segments: asyncio.Queue[Segment | None],
     running: asyncio.Task[Transcript],
-    finished: Callable[[Transcript], None],
+    record: Callable[[Transcript], None],
     request_id: str,
 ) -> AsyncIterator[str]:
     try:
@@ -127,7 +127,7 @@ async def _events(
                 break
             yield event(TextDelta(delta=segment.text))
         transcript = await running
-        finished(transcript)
+        record(transcript)
         yield event(TextDone(text=transcript.text, shortened=transcript.shortened))
     except KNOWN as error:
         yield event(ErrorResponse(error=error_object(api_error(error))))

@@ -39,6 +39,7 @@ class UploadPlaces:
 
     @property
     def held(self) -> int:
+        """Number of uploads."""
         return self._held.total()
 
     def take(self, request: HTTPConnection) -> "Place":
@@ -82,6 +83,7 @@ class Place:
 
 
 def place_of(request: HTTPConnection) -> Place:
+    """The place that `UploadPlaces.take` gave to the request."""
     place: Place = request.scope[_PLACE]
     return place
 
@@ -96,12 +98,12 @@ class LimitedBody:
         announced = request.headers.get("content-length", "")
         self._announced = int(announced) if announced.isdecimal() else 0
         self._received = 0
-        self._whole = False
+        self._complete = False
         self._begin_window()
 
     async def receive(self) -> Message:
         """ASGI's `receive`."""
-        if self._whole:
+        if self._complete:
             return await self._receive()
         if self._announced > self._max_bytes:
             raise self._too_large()
@@ -110,7 +112,7 @@ class LimitedBody:
         size = len(message.get("body", b""))
         self._received += size
         self._window_bytes += size
-        self._whole = not message.get("more_body", False)
+        self._complete = not message.get("more_body", False)
         if self._received > self._max_bytes:
             raise self._too_large()
         return message

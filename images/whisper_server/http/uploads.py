@@ -48,6 +48,7 @@ class HeldUpload:
                 os.dup2(nothing.fileno(), self._descriptor, inheritable=False)
 
     def close(self) -> None:
+        """Closes the descriptor; may be called more than once."""
         with self._lock:
             descriptor, self._descriptor = self._descriptor, -1
             if descriptor >= 0:
@@ -68,6 +69,7 @@ class UploadRoute(APIRoute):
     """A route for forms with one file, which are rejected as early as possible, also while they are read."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's hook: the handler that also receives the upload."""
         handler = super().get_route_handler()
         fields = self._fields()
 
@@ -81,7 +83,7 @@ class UploadRoute(APIRoute):
                 received = _ReadRequest(request.scope, LimitedBody(request, state.settings).receive)
                 await received.read_form()
                 try:
-                    return await _answer(received, fields, handler)
+                    return await _respond(received, fields, handler)
                 finally:
                     await received.close()
             finally:
@@ -104,7 +106,7 @@ class _ReadRequest(Request):
         self._form = await form_reader.read(self)
 
 
-async def _answer(
+async def _respond(
     request: Request, fields: dict[str, bool], handler: Callable[[Request], Coroutine[Any, Any, Response]]
 ) -> Response:
     form = await request.form()
@@ -113,7 +115,7 @@ async def _answer(
         raise form_reader.missing_file(form)
     if isinstance(form["file"], str):
         raise form_reader.sent_as_text()
-    form_reader.refuse_not_honoured(form)
+    form_reader.refuse_unsupported(form)
     ignored = form_reader.shown([name for name in form if name not in fields])
     entry_of(request).ignored_fields = ignored
     response = await handler(request)

@@ -11,11 +11,11 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 # From a health check to a transcription at the proxy's timeout.
 _BUCKETS = (0.005, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-# From a job of a minute on an idle server to one of hours behind others.
+# From a job of a minute on an idle server to one of hours that waits for others.
 _JOB_BUCKETS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 43200)
 
 CLIENTS = 100
-"""Whose work is counted apart; that of more is counted together, as of the client "other"."""
+"""Maximum number of clients with their own series; all others share the client "other"."""
 
 JobEnd = Literal["completed", "failed", "cancelled"]
 
@@ -31,24 +31,27 @@ class Description:
 
 
 REQUESTS = Description(
-    "whisper_request_seconds", "histogram", "Seconds that requests took.", ("method", "route", "status")
+    "whisper_request_seconds", "histogram", "Duration of requests, in seconds.", ("method", "route", "status")
 )
-AUDIO = Description("whisper_audio_seconds", "counter", "Seconds of audio that were transcribed.", ("model",))
-ENGINE = Description("whisper_engine_seconds", "counter", "Seconds that transcribing them took.", ("model",))
+AUDIO = Description("whisper_audio_seconds", "counter", "Seconds of transcribed audio.", ("model",))
+ENGINE = Description("whisper_engine_seconds", "counter", "Seconds of processing time for this audio.", ("model",))
 CLIENT_AUDIO = Description(
     "whisper_client_audio_seconds",
     "counter",
-    "Seconds of audio that were transcribed, by API key or user; empty without one.",
+    "Seconds of transcribed audio by API key or user; empty without one.",
     ("client",),
 )
-JOB_WAIT = Description("whisper_job_wait_seconds", "histogram", "Seconds from the creation of jobs to their start.")
+JOB_WAIT = Description("whisper_job_wait_seconds", "histogram", "Seconds from the creation of a job to its last start.")
 JOBS_ENDED = Description(
-    "whisper_job_seconds", "histogram", "Seconds from the start of jobs to their end, by how they ended.", ("status",)
+    "whisper_job_seconds",
+    "histogram",
+    "Seconds from the last start of a job to its end, by its final status.",
+    ("status",),
 )
-QUEUED = Description("whisper_requests_in_queue", "gauge", "Requests that run or wait.")
-UPLOADS = Description("whisper_uploads", "gauge", "Uploads that arrive or are checked.")
+QUEUED = Description("whisper_requests_in_queue", "gauge", "Requests that are running or waiting.")
+UPLOADS = Description("whisper_uploads", "gauge", "Uploads that are being received or checked.")
 JOBS = Description("whisper_jobs", "gauge", "Jobs by status.", ("status",))
-OLDEST_JOB = Description("whisper_oldest_job_seconds", "gauge", "Age of the oldest job that waits, 0 without one.")
+OLDEST_JOB = Description("whisper_oldest_job_seconds", "gauge", "Age of the oldest waiting job; 0 without one.")
 LOADED = Description("whisper_model_loaded", "gauge", "1 for each model in memory.", ("model",))
 DESCRIPTIONS = (
     *(REQUESTS, AUDIO, ENGINE, CLIENT_AUDIO, JOB_WAIT, JOBS_ENDED),
@@ -71,7 +74,7 @@ class Metrics:
         self._job_wait = self._histogram(JOB_WAIT, _JOB_BUCKETS)
         self._jobs_ended = self._histogram(JOBS_ENDED, _JOB_BUCKETS)
         for status in ("completed", "failed", "cancelled"):
-            self._jobs_ended.labels(status)  # from 0 on: Prometheus sees no increase in a first sample
+            self._jobs_ended.labels(status)  # Prometheus sees no increase in the first sample of a series
         self._queued, self._uploads = self._gauge(QUEUED), self._gauge(UPLOADS)
         self._jobs, self._oldest_job = self._gauge(JOBS), self._gauge(OLDEST_JOB)
         self._loaded = self._gauge(LOADED)
@@ -86,12 +89,12 @@ class Metrics:
         return Histogram(described.name, described.text, described.labels, buckets=buckets, registry=self.registry)
 
     def count_request(self, method: str, route: str | None, status: int, seconds: float) -> None:
-        """`route` is None for unknown addresses, which share one line; so do unknown methods."""
+        """Counts a request. `route` is None for unknown paths, which share one series, as unknown methods do."""
         known = method if route is not None and method in _METHODS else ""
         self._requests.labels(known, route or "", str(status)).observe(seconds)
 
     def count_work(self, model: str, client: str | None, audio_seconds: float, engine_seconds: float) -> None:
-        """`client` is None for work that no authenticated client asked for."""
+        """Counts transcribed audio and its processing time. `client` is None for an unauthenticated request."""
         self._audio.labels(model).inc(audio_seconds)
         self._engine.labels(model).inc(engine_seconds)
         self._client_audio.labels(self._known(client or "")).inc(audio_seconds)
@@ -103,14 +106,14 @@ class Metrics:
         return client
 
     def count_job(self, status: JobEnd, waited: float, seconds: float) -> None:
-        """A job ended that had waited before its last start for `waited` seconds, and took `seconds` from then on."""
+        """Counts a job that ended: `waited` seconds until its last start, `seconds` from then on."""
         self._job_wait.observe(waited)
         self._jobs_ended.labels(status).observe(seconds)
 
     def text(
         self, uploads: int, requests: int, jobs: Mapping[str, int], loaded: Collection[str], oldest_job: float
     ) -> bytes:
-        """All metrics; the parameters are the current values of the gauges, `oldest_job` an age in seconds."""
+        """All metrics. The parameters are the current values of the gauges; `oldest_job` is an age in seconds."""
         self._uploads.set(uploads)
         self._queued.set(requests)
         self._oldest_job.set(oldest_job)

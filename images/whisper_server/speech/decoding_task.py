@@ -37,9 +37,11 @@ def perform(task: Mapping[str, Any], descriptors: Sequence[int], report: Callabl
             )
         outcome: Answer = {}
     except SpeechError as error:
-        outcome = _told(error)
+        outcome = _as_answer(error)
     except MemoryError:
-        outcome = _told(UndecodableAudio("The file needs too much memory to decode. Convert it to mp3, wav or flac."))
+        outcome = _as_answer(
+            UndecodableAudio("The file needs too much memory to decode. Convert it to mp3, wav or flac.")
+        )
     except OSError as error:
         outcome = {"errno": error.errno}
     except Exception:
@@ -47,7 +49,7 @@ def perform(task: Mapping[str, Any], descriptors: Sequence[int], report: Callabl
     report(outcome)
 
 
-def _told(error: SpeechError) -> Answer:
+def _as_answer(error: SpeechError) -> Answer:
     return {"error": type(error).__name__, "message": str(error), "param": getattr(error, "param", None)}
 
 

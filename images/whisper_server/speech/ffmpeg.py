@@ -60,7 +60,7 @@ _BETTER_DECODERS = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}
 _MOST_DAMAGED = 0.25
 _FEW_PACKETS = 2
 _MOST_PACKETS_WITHOUT_SOUND = 5000
-_MOST_DAMAGED_PLACES = 100
+_MOST_DAMAGED_PARTS = 100
 _MOST_STREAMS = 100
 
 _NOT_AUDIO = "The file is not audio of a known format, or not whole. Send mp3, wav, m4a, flac, ogg or webm."
@@ -89,12 +89,12 @@ _OPTIONS = {
 
 
 def check(source: int, max_seconds: float, track: int | None) -> None:
-    """Raises what `decode` would raise, as far as the start of the file tells."""
+    """Raises what `decode` would raise, as far as the start of the file shows."""
     part = parts_of(FileView(source))[0]
     failures: list[UndecodableAudio] = []
     for container, ordinal in _tracks(part, track):
         try:
-            with _damage_told():
+            with _damage_reported():
                 _check_track(part, container, ordinal, max_seconds)
         except UndecodableAudio as failure:
             failures.append(failure)
@@ -111,7 +111,7 @@ def _check_track(part: Part, container: "av.container.InputContainer", ordinal: 
     if (stated := _stated_end(part, container, stream)) is not None:
         refuse_longer(stated, max_seconds)
         if container.format.name == "wav":
-            _refuse_cut(stated, (container.duration or 0) / av.time_base)
+            _refuse_truncated(stated, (container.duration or 0) / av.time_base)
     with closing(_frames(container, stream)) as frames:
         if (first := next(frames, None)) is not None:
             refuse_implausible(first.sample_rate, first.layout.nb_channels)
@@ -134,11 +134,11 @@ def decode(
     failures: list[UndecodableAudio] = []
     silent: list[int] = []
 
-    def told(seconds: float) -> None:
+    def report(seconds: float) -> None:
         reached(seconds, sum(part.view.tell() for part in parts) / sum(part.view.size for part in parts))
 
     for container, ordinal in _tracks(parts[0], track):
-        sound = MonoSound(target, max_seconds, told)
+        sound = MonoSound(target, max_seconds, report)
         try:
             _decode_track(parts, container, ordinal, sound)
         except UndecodableAudio as failure:
@@ -146,7 +146,7 @@ def decode(
             continue
         if not sound.audible and sound.channels > 1:
             # Channels in opposite phase, as from a balanced microphone on a stereo input, cancel each other in the mix.
-            sound = MonoSound(target, max_seconds, told, first_channel=True)
+            sound = MonoSound(target, max_seconds, report, first_channel=True)
             with _opened(parts[0]) as again:
                 _decode_track(parts, again, ordinal, sound)
         if sound.audible:
@@ -156,12 +156,12 @@ def decode(
         raise failures[0]
     if silent[-1] != silent[0] or failures:
         with _opened(parts[0]) as container:
-            _decode_track(parts, container, silent[0], MonoSound(target, max_seconds, told))
+            _decode_track(parts, container, silent[0], MonoSound(target, max_seconds, report))
 
 
 def _decode_track(parts: list[Part], container: "av.container.InputContainer", ordinal: int, sound: MonoSound) -> None:
     """Decodes one track of a file whose first part is open."""
-    with _damage_told():
+    with _damage_reported():
         _decode_part(parts[0], container, ordinal, sound)
         for part in parts[1:]:
             with _opened(part) as following:
@@ -178,11 +178,11 @@ def _decode_part(part: Part, container: "av.container.InputContainer", ordinal: 
     for frame in _frames(container, stream):
         sound.add(frame, _time(container, frame))
     if stated is not None:
-        _refuse_cut(stated, sound.seconds - start)
+        _refuse_truncated(stated, sound.seconds - start)
 
 
 @contextmanager
-def _damage_told() -> Iterator[None]:
+def _damage_reported() -> Iterator[None]:
     """Turns FFmpeg's exceptions while reading and decoding into UndecodableAudio."""
     try:
         yield
@@ -267,8 +267,8 @@ def _frames(container: "av.container.InputContainer", stream: AudioStream) -> Ge
 
 
 def _packets(container: "av.container.InputContainer", stream: AudioStream) -> "Iterator[Packet[AudioStream]]":
-    """The packets of a track, also those after unreadable places."""
-    for _ in range(_MOST_DAMAGED_PLACES):
+    """The packets of a track, including those after unreadable parts of the file."""
+    for _ in range(_MOST_DAMAGED_PARTS):
         try:
             yield from container.demux(stream)
         except MemoryError:
@@ -276,8 +276,8 @@ def _packets(container: "av.container.InputContainer", stream: AudioStream) -> "
         except av.error.FFmpegError:
             continue
         except IndexError:
-            # PyAV flushes all streams at the end, and knows none that a damaged file begins on the way: ours, which
-            # comes before those, has had its last packet.
+            # At the end PyAV flushes all streams and fails at those that a damaged file has added while it was read.
+            # Ours comes before them, so its last packet has been decoded.
             return
         return
     raise UndecodableAudio(_DAMAGED)
@@ -305,7 +305,7 @@ def _time(container: "av.container.InputContainer", frame: AudioFrame) -> float 
     return frame.time - _start(container)
 
 
-def _refuse_cut(stated: float, present: float) -> None:
+def _refuse_truncated(stated: float, present: float) -> None:
     if stated - present > max(1.0, 0.005 * stated):
         raise UndecodableAudio(
             f"The file was cut short: its header states {stated:.1f} s, it holds {present:.1f} s. Send the whole file."

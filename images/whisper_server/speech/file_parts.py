@@ -1,6 +1,6 @@
-"""Files that contain more than their first header says: chained Ogg, concatenated WAV, WAV with a premature header.
+"""Files that contain more than their first header states: chained Ogg, concatenated WAV, WAV with a premature header.
 
-FFmpeg reads such a file up to the first change, or as much as its header says, without an error. Sources:
+FFmpeg reads such a file up to the first change, or as much as its header states, without an error. Sources:
 RFC 3533 (Ogg: chaining), Microsoft's Multimedia Programming Interface (RIFF).
 """
 
@@ -40,6 +40,7 @@ class FileView(io.RawIOBase):
 
     @property
     def size(self) -> int:
+        """In bytes."""
         return self.end - self.start
 
     def read(self, size: int = -1) -> bytes:
@@ -137,7 +138,7 @@ def _split(file: FileView, starts: list[int]) -> Iterator[FileView]:
 
 
 def _ogg_links(file: FileView) -> Iterator[int]:
-    """Offsets of a chain's links but the first: first pages of a stream that follow other pages."""
+    """Offsets of all links of a chain except the first: first pages of a stream that follow other pages."""
     position, heading = 0, True
     while len(header := file.at(position, _OGG_HEADER.size)) == _OGG_HEADER.size:
         magic, _, flags, _, _, _, _, segments = _OGG_HEADER.unpack(header)
@@ -154,19 +155,19 @@ def _wav_parts(file: FileView) -> Iterator[Part]:
     start = 0
     while start < file.size:
         view = FileView(file.descriptor, file.start + start, file.end)
-        behind = _behind_the_sound(view)
-        if behind is None or _are_chunks(view, behind):
+        end = _end_of_audio(view)
+        if end is None or _are_chunks(view, end):
             yield Part(view)
             return
-        if view.at(behind, 4) != b"RIFF":
+        if view.at(end, 4) != b"RIFF":
             # The header was written with the first block of audio and contains its size; the rest followed.
             yield Part(view, {"ignore_length": "1"})
             return
-        yield Part(FileView(file.descriptor, view.start, view.start + behind))
-        start += behind
+        yield Part(FileView(file.descriptor, view.start, view.start + end))
+        start += end
 
 
-def _behind_the_sound(wav: FileView) -> int | None:
+def _end_of_audio(wav: FileView) -> int | None:
     """End of the first data chunk of a WAV, None if it is unknown or not within the file."""
     position = 12
     while len(header := wav.at(position, _CHUNK.size)) == _CHUNK.size:

@@ -20,9 +20,9 @@ _MOST_CHANNELS = 64
 _STEREO = 2
 
 # Timestamps of phones and browsers are less inaccurate; a larger gap, in seconds, is a pause or lost data.
-_HOLE_SECONDS = 0.1
+_GAP_SECONDS = 0.1
 # A longer gap is a broken timestamp, unless the file's duration covers it.
-_LONGEST_HOLE_SECONDS = 3600.0
+_LONGEST_GAP_SECONDS = 3600.0
 # About -60 dBFS: the noise of a muted microphone and of an encoder's rounding.
 _AUDIBLE = 33
 _BUFFER_BYTES = 256 * 1024
@@ -85,17 +85,17 @@ class MonoSound:
         self._flush()
 
     def _go_to(self, time: float) -> None:
-        hole = time + self._shift - self.seconds
-        if abs(hole) <= _HOLE_SECONDS:
+        gap = time + self._shift - self.seconds
+        if abs(gap) <= _GAP_SECONDS:
             return
-        if hole < 0 or (hole > _LONGEST_HOLE_SECONDS and time > self._end):
+        if gap < 0 or (gap > _LONGEST_GAP_SECONDS and time > self._end):
             # The times of concatenated recordings restart: only the order counts.
-            self._shift -= hole
+            self._shift -= gap
             return
-        self._refuse_longer(self.seconds + hole)
+        self._refuse_longer(self.seconds + gap)
         self._drain()
         self._flush()
-        self.seconds += hole
+        self.seconds += gap
         self._bytes = round(self.seconds * SAMPLE_RATE) * SAMPLE_BYTES
         os.ftruncate(self._target, self._bytes)
 

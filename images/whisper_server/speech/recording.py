@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 SAMPLE_RATE = 16_000
 _SAMPLE_BYTES = 2
 
-# What is transcribed at a time. As float32 five minutes are 19 MB; the spectrogram and what numpy needs to make it are
-# about 150 MB more, whatever the recording's length.
+# Length of the parts that are transcribed separately. Five minutes are 19 MB as float32; the spectrogram and the arrays
+# that numpy needs to compute it take about 150 MB more, whatever the recording's length.
 _STRETCH_SECONDS = 300
 # A stretch ends at the quietest moment of its last seconds, so that no word is cut.
 _PAUSE_SOUGHT_SECONDS = 30
@@ -22,13 +22,14 @@ _PAUSE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Stretch:
-    """A part of a recording: where it starts, in seconds, and its mono samples at 16 kHz between -1 and 1."""
+    """A part of a recording: where it starts, in seconds, and its mono samples at 16 kHz, from -1 to 1."""
 
     start: float
     samples: NDArray[np.float32]
 
     @property
     def seconds(self) -> float:
+        """Its length."""
         return len(self.samples) / SAMPLE_RATE
 
 
@@ -49,9 +50,11 @@ class Recording:
 
     @property
     def seconds(self) -> float:
+        """Its length."""
         return self._samples / SAMPLE_RATE
 
     def append(self, samples: NDArray[np.int16]) -> None:
+        """Adds mono samples at 16 kHz, of shape (samples,). Raises OSError if the disk is full."""
         self._file.write(samples.tobytes())
 
     def stretches(self) -> Iterator[Stretch]:
@@ -67,13 +70,14 @@ class Recording:
             position += len(samples)
 
     def samples(self, start: float, end: float) -> NDArray[np.float32]:
-        """The mono samples at 16 kHz between two moments, in seconds: 64 kB a second."""
+        """The mono samples at 16 kHz between two times in seconds, of shape (samples,) and between -1 and 1."""
         first, last = (min(self._samples, max(0, round(moment * SAMPLE_RATE))) for moment in (start, end))
         self._file.seek(first * _SAMPLE_BYTES)
         content = self._file.read(max(0, last - first) * _SAMPLE_BYTES)
         return np.frombuffer(content, dtype=np.int16).astype(np.float32) / np.float32(32768)
 
     def close(self) -> None:
+        """Deletes the samples."""
         self._file.close()
 
     def __enter__(self) -> "Recording":
@@ -84,7 +88,7 @@ class Recording:
 
 
 def _quietest(samples: NDArray[np.int16]) -> int:
-    """Index of the middle of the half second with the least energy among the last thirty, the last of them."""
+    """Index of the middle of the quietest half second within the last 30 s; of equally quiet ones, the latest."""
     frame = SAMPLE_RATE // 20
     tail = samples[-_PAUSE_SOUGHT_SECONDS * SAMPLE_RATE :]
     energy = np.square(tail[: len(tail) // frame * frame].astype(np.float32)).reshape(-1, frame).sum(axis=1)

@@ -1,7 +1,7 @@
-"""Times that players can show: they rise, and lie within the recording.
+"""Times that players can show: they increase, and lie within the recording.
 
-A decoder goes on counting in the silence behind the sound, and what it writes for one window may end after the next has
-begun. Alignment and diarization move times on their own.
+A decoder's timestamps may continue beyond the end of the audio, and the text of one window may end after the next
+window has begun. Alignment and diarization change times independently.
 """
 
 import math
@@ -16,9 +16,9 @@ Span = tuple[float, float]
 
 
 def in_order(segments: Sequence[Segment], seconds: float) -> list[Segment]:
-    """The segments of a recording of so many seconds, all times in whole milliseconds between 0 and its end.
+    """The segments of a recording of `seconds` length, with all times in whole milliseconds between 0 and its end.
 
-    Words do not overlap. Segments do where two speakers talk at once; a speaker's own do not.
+    Words do not overlap. Segments may where two speakers talk at once; those of one speaker do not.
     """
     last = math.floor(seconds * 1000) / 1000
     words = iter(apart([(word.start, word.end) for segment in segments for word in segment.words], last))
@@ -39,7 +39,7 @@ def in_order(segments: Sequence[Segment], seconds: float) -> list[Segment]:
 def apart(spans: Iterable[Span], last: float = math.inf) -> list[Span]:
     """The spans in their order, each ending before the next begins and none after `last`.
 
-    Two that begin together get half of their time each.
+    Two that start together get half of their time each.
     """
     found: list[Span] = []
     for span in spans:
@@ -60,7 +60,7 @@ def _within(span: Span, last: float) -> Span:
 
 
 def _with_words(segment: Segment, times: Sequence[Span]) -> Segment:
-    """The segment with its words' times; it begins and ends with them unless it does so with a speaker's turn."""
+    """The segment with new times of its words; it starts and ends with them, or with its speaker turn if it has one."""
     if not times:
         return segment
     words = [replace(word, start=start, end=end) for word, (start, end) in zip(segment.words, times, strict=True)]

@@ -61,8 +61,8 @@ class TranscriptionInfo:
 class Transcript:
     """A finished transcription.
 
-    `engine_seconds` is the time from decoding the audio to the last segment. Times rise, and lie within the recording.
-    `shortened` as in TranscriptionInfo.
+    `engine_seconds` is the time from decoding the audio to the last segment. Times increase, and lie within the
+    recording. `shortened` as in TranscriptionInfo.
     """
 
     task: Task
@@ -76,8 +76,10 @@ class Transcript:
 
     @property
     def text(self) -> str:
+        """The text of all segments."""
         return "".join(segment.text for segment in self.segments).strip()
 
     @property
     def words(self) -> list[Word]:
+        """The words of all segments; empty without word timestamps."""
         return [word for segment in self.segments for word in segment.words]

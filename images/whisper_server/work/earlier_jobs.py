@@ -1,8 +1,8 @@
-"""Jobs of versions that kept them with huey, so that an upgrade loses none, nor a rollback to such a version.
+"""Jobs of versions that stored them with huey, so that neither an upgrade nor a rollback to such a version loses any.
 
 huey's table `kv`, in the same file, has pickled values under the keys `job.ID.record`, `job.ID.transcript` and
-`job.ID.MARK`. This version leaves it where it is, and reads it at its start. It also keeps a record in it for each
-unfinished job: a version that finds a job without a worker offers it to one. What it has of a job goes with the job.
+`job.ID.MARK`. This version keeps the table and reads it at startup. It also maintains a record in it for each
+unfinished job, because those versions offer a job without a worker to one. The values of a deleted job are deleted too.
 
 Delete this module when nobody rolls back to such a version any more.
 """
@@ -23,7 +23,7 @@ from whisper_server.work.job_records import UNFINISHED, Failure, JobRequest, Rec
 
 _logger = logging.getLogger("whisper_server")
 
-# How long those versions let a worker be silent, in seconds.
+# Seconds without a sign of life after which those versions give up on a worker.
 _LEASE_SECONDS = 30
 
 # Without the transcripts: each may be 10 MB.
@@ -40,7 +40,7 @@ def is_there(connection: Connection) -> bool:
 
 
 def records(connection: Connection) -> Mapping[str, Record | None]:
-    """The jobs in its table, the oldest first; None for one without a record, or whose record cannot be read."""
+    """The jobs in its table, the oldest first; None for a job whose record is missing or unreadable."""
     stored: dict[str, dict[str, bytes | None]] = {}
     for row in connection.execute(_VALUES):
         _, job_id, kind = row["key"].split(".")
@@ -50,19 +50,19 @@ def records(connection: Connection) -> Mapping[str, Record | None]:
 
 
 def empty_queue(connection: Connection) -> None:
-    """Deletes huey's own queue of ids: such a version offers again what it does not find in it, after half a minute."""
+    """Deletes huey's own queue of ids; such a version adds missing jobs to it again after half a minute."""
     connection.execute("DELETE FROM task WHERE queue = 'whisper'")
 
 
 def transcript(connection: Connection, job_id: str) -> bytes | None:
-    """The JSON of a transcript in one line, or with a line for each segment."""
+    """A transcript as JSON, on one line or with one line per segment; None without one."""
     row = connection.execute("SELECT value FROM kv WHERE key = ?", (f"job.{job_id}.transcript",)).fetchone()
     found: bytes | None = None if row is None else _unpickled(row["value"])
     return found
 
 
 def show(connection: Connection, record: Record) -> None:
-    """Shows an unfinished job to a version that may come back, as a job that waits."""
+    """Adds an unfinished job to the table, as a waiting one, for the case of a rollback."""
     if is_there(connection):
         hide(connection, record.id)
         shown = {"order": json.loads(TypeAdapter(JobRequest).dump_json(record.request)), "created": record.created}
@@ -71,14 +71,14 @@ def show(connection: Connection, record: Record) -> None:
 
 
 def hide(connection: Connection, job_id: str) -> None:
-    """Deletes all that the table has of a job."""
+    """Deletes a job from the table."""
     if is_there(connection):
         keys = [(f"job.{job_id}.{kind}",) for kind in _KINDS]
         connection.executemany("DELETE FROM kv WHERE queue = 'whisper' AND key = ?", keys)
 
 
 def _read(job_id: str, stored: Mapping[str, bytes | None]) -> Record | None:
-    if "record" not in stored:  # what such a version left when a running job was deleted
+    if "record" not in stored:  # such a version leaves this when a running job is deleted
         return None
     try:
         return _record(job_id, {kind: value and _unpickled(value) for kind, value in stored.items()})
@@ -102,7 +102,7 @@ def _record(job_id: str, stored: Mapping[str, Any]) -> Record:
         return record
     if "cancelled" in stored:
         return replace(record, status="cancelled")
-    if "transcript" in stored:  # its worker was killed before it could say so
+    if "transcript" in stored:  # its worker was killed before it set the status
         return replace(record, status="completed", progress=1.0, finished=time.time())
     if record.status == "in_progress":
         return replace(record, claim="earlier", lease=stored.get("lease", record.created) + _LEASE_SECONDS)

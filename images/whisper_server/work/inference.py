@@ -1,4 +1,4 @@
-"""From a file to a finished transcript, the same way for a direct response, a stream and a job."""
+"""Turns a file into a transcript, in the same way for a direct response, a stream and a job."""
 
 import time
 from collections.abc import Callable

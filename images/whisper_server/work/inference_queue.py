@@ -1,4 +1,4 @@
-"""One inference at a time: requests in the order of arrival, in a bounded queue; jobs only while no request waits."""
+"""Runs one inference at a time: requests in the order of arrival, from a bounded queue; jobs if no request waits."""
 
 import asyncio
 import threading
@@ -22,7 +22,7 @@ class QueueFull(Exception):
 
 
 class InferenceQueue:
-    """Runs blocking work in one worker thread, off the event loop. `run` is for one event loop."""
+    """Runs blocking work in one worker thread. `run` must always be called from the same event loop."""
 
     def __init__(self, waiting: int) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
@@ -39,14 +39,14 @@ class InferenceQueue:
         return self._taken
 
     def refuse_if_full(self) -> None:
-        """Raises QueueFull if `run` would now."""
+        """Raises QueueFull if `run` would raise it now."""
         if self._taken >= self._places:
             message = f"{self._taken} requests are running or waiting already. Try again later."
             # A place becomes free when the running work is done, which takes about as long as the previous one.
             raise QueueFull(message, retry_after=max(1, round(self._last_seconds)))
 
     async def run(self, work: Callable[[threading.Event], T]) -> T:
-        """What `work(cancelled)` returns or raises; raises QueueFull.
+        """Returns or raises what `work(cancelled)` does. Raises QueueFull.
 
         When the caller is cancelled, waiting work never starts, and running work finds `cancelled` set; its place is
         freed when it returns, because until then the engine is busy.
@@ -78,7 +78,7 @@ class InferenceQueue:
             raise
 
     def background(self, raise_if_unwanted: Callable[[], None]) -> "BackgroundTurn":
-        """A turn at the engine for work that yields to all requests."""
+        """A turn at the engine for work to which all requests are preferred."""
         return BackgroundTurn(self._engine, self._no_request, raise_if_unwanted)
 
     def _leave(self) -> None:
@@ -87,15 +87,15 @@ class InferenceQueue:
             self._no_request.set()
 
     def close(self) -> None:
-        """Drops waiting work; running work was notified when its request was cancelled."""
+        """Discards waiting work; running work was notified when its request was cancelled."""
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._no_request.set()
 
 
 class BackgroundTurn:
-    """A context in which one thread, not the event loop's, has the engine while no request needs it.
+    """A context in which a thread other than the event loop's has the engine while no request needs it.
 
-    While it waits for the engine, it calls `raise_if_unwanted` twice a second; an exception ends the waiting.
+    While it waits for the engine, it calls `raise_if_unwanted` twice a second; an exception ends the wait.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ _INDEX = "CREATE INDEX IF NOT EXISTS job_queue ON job (status, place)"
 
 
 class JobDatabase:
-    """A connection to the file. Threads take turns: a transaction is far shorter than what it is about."""
+    """A connection to the file, for one thread at a time: a transaction is far shorter than the work on a job."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
@@ -56,6 +56,7 @@ class JobDatabase:
                 connection.execute(_INDEX)
 
     def read(self, statement: str, *parameters: object) -> list[sqlite3.Row]:
+        """All rows of a query."""
         with self._lock:
             return self._connection.execute(statement, parameters).fetchall()
 
@@ -63,7 +64,7 @@ class JobDatabase:
     def writing(self, *, synced: bool = True) -> Iterator[sqlite3.Connection]:
         """A transaction, which is rolled back if the body raises.
 
-        A power failure undoes it unless it is `synced`: that takes milliseconds, and is for what somebody was promised.
+        With `synced` it survives a power failure, which takes milliseconds longer: use it for what clients are told.
         Raises StorageFull.
         """
         with self._lock:
@@ -81,11 +82,12 @@ class JobDatabase:
                 raise
 
     def change(self, statement: str, *parameters: object, synced: bool = True) -> bool:
-        """Executes one statement, and says whether it changed a row. Raises StorageFull."""
+        """Executes one statement, and returns whether it changed a row. Raises StorageFull."""
         with self.writing(synced=synced) as connection:
             return connection.execute(statement, parameters).rowcount > 0
 
     def close(self) -> None:
+        """Closes the file. Later calls raise sqlite3.ProgrammingError."""
         with self._lock:
             self._connection.close()
 

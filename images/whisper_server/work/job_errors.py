@@ -1,17 +1,19 @@
-"""What the job store refuses. `http.errors` maps these exceptions to HTTP."""
+"""Errors of the job store. `http.errors` maps these exceptions to HTTP."""
 
 
 class JobError(Exception):
-    """An error that a client is told; its text says what to do."""
+    """An error whose message is meant for the client, and says what to do."""
 
 
 class JobNotFound(JobError):
+    """The job does not exist, was deleted, or belongs to another client."""
+
     def __init__(self) -> None:
         super().__init__("There is no such job, or no longer.")
 
 
 class TooManyJobs(JobError):
-    """All clients together, or this one, have as many unfinished jobs as they may; `retry_after` is in seconds."""
+    """The client, or all clients together, reached the limit of unfinished jobs; `retry_after` is in seconds."""
 
     retry_after = 60
 

@@ -1,4 +1,4 @@
-"""A job as the server keeps it: what was asked for, how far it is, and why it failed."""
+"""A job as it is stored: the request, its progress, and why it failed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ Status = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
 STATUSES: tuple[Status, ...] = ("queued", "in_progress", "completed", "failed", "cancelled")
 UNFINISHED: tuple[Status, ...] = ("queued", "in_progress")
 
-# A server that ended without notice above this share of its memory limit was most probably killed for lack of memory.
+# A server that died while it used more than this share of its memory limit was probably killed for lack of memory.
 STARVED = 0.8
 
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What a client asked for. `owner` is the client's name, None for a caller that bypasses the reverse proxy.
+    """What a client requested. `owner` is the client's name, None for a caller that bypasses the reverse proxy.
 
-    `response_format` and `granularities` say how to present the transcript; only the HTTP side reads them.
+    `response_format` and `granularities` determine the response; only `http` reads them.
     """
 
     options: Options
@@ -44,11 +44,11 @@ class Failure:
 class Record:
     """A job without its transcript. Times are in seconds since the epoch.
 
-    While a worker has the job, `claim` is the name of its attempt, and `lease` the time until which others keep off; a
-    worker whose claim is no longer the job's has lost it. Of the current or last attempt: `stage`, `progress` over all
-    stages, `position` in the recording in seconds where the stage has one, `memory`, the highest share of the memory
-    limit that was seen in use, and `error`, for which it was given up. `alone` says that the next attempt is to have
-    the server's memory for itself.
+    While a worker has the job, `claim` identifies its attempt, and `lease` is the time after which another worker may
+    take the job; a worker whose claim has been replaced has lost it. The current or last attempt's values are `stage`,
+    `progress` over all stages, `position` in the recording in seconds if the stage has one, `memory`, the highest
+    measured share of the memory limit, and `error`, which ended it. With `alone`, all unused models are unloaded before
+    the next attempt.
     """
 
     id: str
@@ -69,10 +69,11 @@ class Record:
 
     @property
     def starved(self) -> bool:
+        """Whether the attempt probably ran out of memory."""
         return self.memory >= STARVED
 
     def failure(self) -> Failure:
-        """Why a job whose worker died too often is not attempted again."""
+        """The error of a job whose worker died too often."""
         if not self.starved:
             message = (
                 f"The server ended {self.attempts} times while it worked on this recording. Send the recording in "
@@ -80,7 +81,7 @@ class Record:
             )
             return Failure(message, "server_error", "file", "too_many_attempts")
         parts = "in parts"
-        # Half of what it came to needs no more memory than that did, whatever is done with it afterwards.
+        # Half of the processed length needs at most the memory that was used, whatever stages follow.
         if (minutes := int(self.position / 60)) >= 2:
             parts = f"in parts of at most {minutes // 2} minutes: it came to minute {minutes}"
         message = (

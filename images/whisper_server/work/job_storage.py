@@ -1,7 +1,7 @@
-"""Where jobs are kept: a row each in SQLite, and the recording in a folder with the job's id as its name.
+"""Stores jobs: one row per job in SQLite, and the recording in a folder named after the job's id.
 
-A job's folder is the first thing to be made and the last to be deleted, and without a row there is no job: a server
-that is killed leaves a job, or a folder without one.
+The folder is created before the row and deleted after it. A server that is killed thus leaves either a complete job or
+a folder without one.
 """
 
 import json
@@ -46,7 +46,7 @@ WHERE id = (SELECT id FROM job WHERE status = 'queued' ORDER BY place LIMIT 1)
 RETURNING id
 """
 
-# Of a claim that is the job's no longer, the statements below change nothing.
+# If the job has another claim, or none, these statements change nothing.
 _RENEW = "UPDATE job SET lease = ? WHERE id = ? AND claim = ?"
 _ADVANCE = "UPDATE job SET stage = ?, progress = ?, position = ? WHERE id = ? AND claim = ?"
 _NOTE_MEMORY = "UPDATE job SET memory = ? WHERE id = ? AND claim = ?"
@@ -70,9 +70,10 @@ UPDATE job SET status = 'cancelled', claim = NULL, lease = NULL WHERE id = ? AND
 
 
 class JobStorage:
-    """Jobs by their ids, without rules. Any thread may use it, and several processes the same folder.
+    """Jobs by id, without the rules of `JobStore`. Several threads and processes may use the same folder.
 
-    What changes a job raises StorageFull when the disk is full, and has changed nothing then.
+    Methods that change a job raise StorageFull if the disk is full, and have then changed nothing. Those that take an
+    attempt change nothing if it has lost the job, and return whether it still had it.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -83,23 +84,25 @@ class JobStorage:
             self._take_over_earlier(connection)
 
     def close(self) -> None:
+        """Closes the database."""
         self._database.close()
 
     # Recordings
 
     def ids(self) -> set[str]:
-        """Names of the folders: those of jobs, and of what is being added or deleted at the moment."""
+        """Names of the folders, including those of jobs that are being added or deleted."""
         return {path.name for path in self.folder.iterdir()}
 
     def audio(self, job_id: str) -> Path:
+        """Path of a job's recording."""
         return self.folder / job_id / "audio"
 
     def delete_audio(self, job_id: str) -> None:
-        """Raises OSError when it is there and cannot be deleted."""
+        """Deletes a job's recording, if there is one. Raises OSError if it cannot be deleted."""
         self.audio(job_id).unlink(missing_ok=True)
 
     def last_written(self, job_id: str) -> float:
-        """When something was written into a job's folder, in seconds since the epoch; 0 where there is none."""
+        """When a job's folder was last written to, in seconds since the epoch; 0 without a folder."""
         place = self.folder / job_id
         with suppress(FileNotFoundError):
             return max(path.stat().st_mtime for path in (place, *place.iterdir()))
@@ -108,53 +111,56 @@ class JobStorage:
     # Rows
 
     def add(self, audio: Path, record: Record) -> None:
-        """Raises OSError when the recording cannot be copied."""
+        """Copies the recording and inserts the row. Raises OSError if the recording cannot be copied."""
         (self.folder / record.id).mkdir()
-        # The kernel copies it. An upload cannot be linked: `tempfile` opens its unnamed files with O_EXCL, which
-        # forbids that (open(2), O_TMPFILE).
+        # Copied by the kernel. An upload cannot be linked instead: `tempfile` creates its unnamed files with O_EXCL,
+        # which forbids that (open(2), O_TMPFILE).
         shutil.copyfile(audio, self.audio(record.id))
         with self._database.writing() as connection:
             connection.execute(_INSERT, _row(record))
             earlier_jobs.show(connection, record)
 
     def record(self, job_id: str) -> Record | None:
+        """A job; None for an unknown id."""
         rows = self._database.read(_RECORDS + "WHERE id = ?", job_id)
         return _record(rows[0]) if rows else None
 
     def records(self, owner: str | None = None) -> list[Record]:
-        """The jobs of an owner, or of all, the newest first."""
+        """The jobs of one owner, or of all with None, newest first."""
         condition = "WHERE owner = ?1 OR ?1 IS NULL ORDER BY created DESC, place DESC"
         return [_record(row) for row in self._database.read(_RECORDS + condition, owner)]
 
     def expired(self, now: float) -> list[Record]:
-        """Jobs whose workers let their leases end."""
+        """Running jobs whose lease has expired at `now`, in seconds since the epoch."""
         condition = "WHERE status = 'in_progress' AND lease < ?"
         return [_record(row) for row in self._database.read(_RECORDS + condition, now)]
 
     def ends(self) -> Mapping[str, float | None]:
-        """When each job ended, None for unfinished ones; a cancelled one counts from its creation."""
+        """When each job ended, in seconds since the epoch; None if unfinished, its creation if cancelled."""
         rows = self._database.read("SELECT id, status, coalesce(finished, created) AS ended FROM job")
         return {row["id"]: None if row["status"] in UNFINISHED else row["ended"] for row in rows}
 
     def counts(self) -> dict[Status, int]:
+        """Number of jobs by status, 0 included."""
         rows = self._database.read("SELECT status, count(*) AS number FROM job GROUP BY status")
         return dict.fromkeys(STATUSES, 0) | {row["status"]: row["number"] for row in rows}
 
     def oldest_waiting(self) -> float | None:
-        """When the oldest job that waits was created, None without one."""
+        """When the oldest waiting job was created, in seconds since the epoch; None without one."""
         (row,) = self._database.read("SELECT min(created) AS created FROM job WHERE status = 'queued'")
         created: float | None = row["created"]
         return created
 
     def unfinished_by_owner(self) -> dict[str | None, int]:
+        """Number of queued and running jobs of each owner that has any."""
         rows = self._database.read(
             "SELECT owner, count(*) AS number FROM job WHERE status IN ('queued', 'in_progress') GROUP BY owner"
         )
         return {row["owner"]: row["number"] for row in rows}
 
     def claim(self, now: float, lease: float) -> Record | None:
-        """The job that waits first, now with a claim; None when no job waits."""
-        # Without this, every look for work would wait for whoever writes at the moment.
+        """Claims the first waiting job until `lease`; None if no job waits. Times are in seconds since the epoch."""
+        # Most calls find no job. Reading first spares them the wait for the write lock.
         if not self._database.read("SELECT 1 FROM job WHERE status = 'queued' LIMIT 1"):
             return None
         with self._database.writing() as connection:
@@ -167,33 +173,39 @@ class JobStorage:
         statement = "SELECT 1 FROM job WHERE id = ? AND claim = ?"
         return bool(self._database.read(statement, attempt.id, attempt.claim))
 
-    # Nobody was promised what these three write.
+    # These three are not synced: no client relies on what they write.
 
     def renew(self, attempt: Record, lease: float) -> bool:
+        """Extends the lease to a time in seconds since the epoch."""
         return self._database.change(_RENEW, lease, attempt.id, attempt.claim, synced=False)
 
     def advance(self, attempt: Record, progress: Progress) -> None:
+        """Stores the progress."""
         changes = progress.stage, progress.share, progress.position
         self._database.change(_ADVANCE, *changes, attempt.id, attempt.claim, synced=False)
 
     def note_memory(self, attempt: Record, share: float) -> None:
+        """Stores the used share of the memory limit, from 0 to 1."""
         self._database.change(_NOTE_MEMORY, share, attempt.id, attempt.claim, synced=False)
 
     def note_error(self, attempt: Record, error: Failure) -> None:
+        """Stores the error of an attempt after which the job may be tried again."""
         self._database.change(_NOTE_ERROR, json.dumps(asdict(error)), attempt.id, attempt.claim)
 
     def queue(self, attempt: Record, attempts: int, alone: bool) -> bool:
-        """Ends an attempt; the job waits behind all others. Whether the attempt still had the job, as below."""
+        """Ends an attempt and puts the job at the end of the queue."""
         return self._database.change(_QUEUE, attempts, alone, attempt.id, attempt.claim)
 
     def complete(self, attempt: Record, finished: float, transcript: Transcript) -> bool:
+        """Stores the transcript and ends the job; `finished` is in seconds since the epoch."""
         return self._finish(_COMPLETE, attempt.id, finished, _dumped(transcript), attempt.id, attempt.claim)
 
     def fail(self, attempt: Record, finished: float, error: Failure) -> bool:
+        """Ends the job with an error; `finished` is in seconds since the epoch."""
         return self._finish(_FAIL, attempt.id, finished, json.dumps(asdict(error)), attempt.id, attempt.claim)
 
     def cancel(self, job_id: str) -> bool:
-        """Whether the job was unfinished until now."""
+        """Cancels a job if it is unfinished, and returns whether it was."""
         return self._finish(_CANCEL, job_id, job_id)
 
     def _finish(self, statement: str, job_id: str, *parameters: object) -> bool:
@@ -204,19 +216,20 @@ class JobStorage:
         return done
 
     def transcript(self, job_id: str) -> Transcript | None:
+        """A job's transcript; None if it has none."""
         rows = self._database.read("SELECT transcript FROM job WHERE id = ?", job_id)
         return _loaded(rows[0]["transcript"]) if rows and rows[0]["transcript"] is not None else None
 
     def forget(self, job_id: str) -> None:
-        """Deletes all of a job. Raises OSError when the recording cannot be deleted: all of the job is kept then."""
+        """Deletes a job. Raises OSError if the recording cannot be deleted; the whole job is then kept."""
         self.delete_audio(job_id)
         with self._database.writing() as connection:
             _delete(connection, job_id)
-        with suppress(FileNotFoundError):  # another server with the same folder may have been quicker
+        with suppress(FileNotFoundError):  # another server with the same folder may have deleted it
             shutil.rmtree(self.folder / job_id)
 
     def _take_over_earlier(self, connection: Connection) -> None:
-        """Brings the table up to date with what an earlier version did with this folder (see `earlier_jobs`)."""
+        """Applies the changes that an earlier version made to the jobs of this folder (see `earlier_jobs`)."""
         if not earlier_jobs.is_there(connection):
             return
         earlier_jobs.empty_queue(connection)
@@ -260,7 +273,7 @@ def _row(record: Record) -> dict[str, Any]:
 
 
 def _dumped(transcript: Transcript) -> bytes:
-    """A line of JSON for each segment: pydantic keeps all other threads waiting while it writes or reads one."""
+    """One line of JSON per segment: pydantic holds the GIL while it serializes or parses a document."""
     head = _json_of(Transcript).dump_json(replace(transcript, segments=()))
     return b"\n".join([head, *map(_json_of(Segment).dump_json, transcript.segments)])
 

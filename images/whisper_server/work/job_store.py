@@ -1,6 +1,6 @@
-"""Jobs by the rules: how many there may be, who sees them, how often one is attempted, and how long it is kept.
+"""The rules for jobs: how many there may be, who sees them, how often one is attempted, and how long it is kept.
 
-Several servers share jobs when they share the data folder; each worker claims one job at a time.
+Servers with the same data folder share their jobs; each worker claims one job at a time.
 """
 
 import logging
@@ -23,23 +23,23 @@ from whisper_server.work.progress import Progress
 
 _logger = logging.getLogger("whisper_server")
 
-# A recording whose worker dies takes the next one along: after so many the job has failed.
+# A recording may crash every worker that tries it: after this many attempts the job has failed.
 _MOST_ATTEMPTS = 3
 
-# A worker says every few seconds that it is alive; a job of one that did not for so long is given to another.
+# Workers renew their leases every few seconds; after this time without a renewal the job goes to another worker.
 LEASE_SECONDS = 30
 
-# A folder without a job, in which nothing was written for so long, is one that a killed server left.
+# A folder without a job that was not written to for this long was left by a killed server.
 ABANDONED_SECONDS = 3600
 
 
 class JobStore:
     """The jobs of all servers that share a data folder. Its methods block; any thread may call them.
 
-    Where a method takes a `caller`, the jobs of others do not exist; to None all do. A method that takes an `attempt`,
-    as `claim` returned it, does nothing once the job was cancelled, deleted or given to another worker.
+    To a `caller` only its own jobs exist, to None those of all. Methods that take an `attempt`, a job as `claim`
+    returned it, do nothing if the job was cancelled, deleted or given to another worker.
 
-    What changes a job raises StorageFull when the disk is full. Raises OSError when the data folder cannot be written.
+    Methods that change a job raise StorageFull if the disk is full, and OSError if the data folder cannot be written.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -48,16 +48,17 @@ class JobStore:
         self._ttl = settings.job_ttl
         self._lock = threading.Lock()
         self._arriving: Counter[str | None] = Counter()
-        # Set when a job may have begun to wait: a worker of this process need not find out by itself.
+        # Set when a job may be waiting, so that the worker of this process need not poll.
         self.arrival = threading.Event()
 
     def close(self) -> None:
+        """Closes the database."""
         self._storage.close()
 
     # For clients
 
     def add(self, audio: Path, request: JobRequest) -> Record:
-        """A new job for a copy of a file. Raises TooManyJobs."""
+        """Creates a job with a copy of a file. Raises TooManyJobs."""
         if not has_space(self._storage.folder, audio.stat().st_size):
             raise StorageFull
         self._admit(request.owner)
@@ -96,39 +97,40 @@ class JobStore:
         return record
 
     def get(self, job_id: str, caller: str | None = None) -> Record:
-        """Raises JobNotFound."""
+        """A job. Raises JobNotFound."""
         record = self._storage.record(job_id)
         if record is None or caller not in (None, record.request.owner):
             raise JobNotFound
         return record
 
     def transcript(self, record: Record) -> Transcript:
-        """The transcript of a completed job. Raises JobNotFound when it was deleted meanwhile."""
+        """The transcript of a completed job. Raises JobNotFound if it was deleted in the meantime."""
         transcript = self._storage.transcript(record.id)
         if transcript is None:
             raise JobNotFound
         return transcript
 
     def all(self, caller: str | None = None) -> list[Record]:
-        """The newest first."""
+        """The jobs, newest first."""
         return self._storage.records(caller)
 
     def counts(self) -> dict[Status, int]:
-        """Number of jobs by status, also of those that no job has."""
+        """Number of jobs by status, 0 included."""
         return self._storage.counts()
 
     def oldest_waiting(self) -> float:
-        """Age of the oldest job that waits, in seconds; 0 without one."""
+        """Age of the oldest waiting job, in seconds; 0 without one."""
         created = self._storage.oldest_waiting()
         return 0.0 if created is None else max(0.0, time.time() - created)
 
     def unfinished(self) -> int:
+        """Number of queued and running jobs."""
         return sum(self._storage.unfinished_by_owner().values())
 
     def cancel(self, job_id: str, caller: str | None = None) -> Record:
-        """Cancels a job that is not finished, deletes one that is.
+        """Cancels an unfinished job, deletes a finished one.
 
-        Raises JobNotFound, and OSError when the recording cannot be deleted: that is tried again.
+        Raises JobNotFound, and OSError if the recording cannot be deleted, which is retried later.
         """
         self.get(job_id, caller)
         if self._storage.cancel(job_id):
@@ -141,50 +143,55 @@ class JobStore:
     # For workers
 
     def claim(self) -> Record | None:
-        """Begins an attempt at the job that waits first; None when no job waits. Call `renew` every few seconds."""
+        """Starts an attempt at the first waiting job; None if no job waits. Call `renew` every few seconds."""
         now = time.time()
         return self._storage.claim(now, now + LEASE_SECONDS)
 
     def audio(self, record: Record) -> Path:
+        """Path of a job's recording."""
         return self._storage.audio(record.id)
 
     def is_wanted(self, attempt: Record) -> bool:
+        """Whether the attempt still has its job."""
         return self._storage.holds(attempt)
 
     def renew(self, attempt: Record) -> None:
+        """Extends the lease of an attempt."""
         self._storage.renew(attempt, time.time() + LEASE_SECONDS)
 
     def advance(self, attempt: Record, progress: Progress) -> None:
+        """Stores the progress of an attempt."""
         self._storage.advance(attempt, progress)
 
     def note_memory(self, attempt: Record, share: float) -> None:
-        """Keeps which share of the memory limit was in use: it tells afterwards what the kernel killed a server for."""
+        """Stores the used share of the memory limit, from which the reason is inferred if the server is killed."""
         self._storage.note_memory(attempt, share)
 
     def complete(self, attempt: Record, transcript: Transcript) -> bool:
-        """Keeps the transcript. Whether the job was still the attempt's."""
+        """Stores the transcript, and returns whether the attempt still had its job."""
         return self._storage.complete(attempt, time.time(), transcript) and self._finished(attempt)
 
     def fail(self, attempt: Record, error: Failure) -> bool:
+        """Ends the job with an error, and returns whether the attempt still had it."""
         return self._storage.fail(attempt, time.time(), error) and self._finished(attempt)
 
     def _finished(self, attempt: Record) -> bool:
-        with _reported(attempt.id):  # it is tried again
+        with _reported(attempt.id):  # `tend` retries it
             self._storage.delete_audio(attempt.id)
         return True
 
     def postpone(self, attempt: Record, error: Failure) -> None:
-        """Lets a job be tried again when its lease has ended; it fails with the error when that was tried too often."""
+        """Retries the job when its lease has expired; after the last attempt it fails with the error."""
         self._storage.note_error(attempt, error)
 
     def give_back(self, attempt: Record) -> None:
-        """Lets a job whose worker stops wait for another one; this attempt does not count."""
+        """Puts a job back into the queue because its worker stops; the attempt does not count."""
         self._storage.queue(attempt, attempt.attempts - 1, attempt.alone)
 
-    # For whoever looks after them
+    # For the maintenance thread
 
     def tend(self) -> list[Record]:
-        """Gives jobs of dead workers to others, and deletes what was kept long enough; the jobs that failed thereby."""
+        """Requeues jobs of dead workers, deletes expired ones, returns those that failed after too many attempts."""
         now = time.time()
         failed = []
         for lost in self._storage.expired(now):
@@ -198,7 +205,7 @@ class JobStore:
         return failed
 
     def _retry(self, lost: Record) -> bool:
-        """Lets the job of a dead worker wait again, or fails it when that has happened too often."""
+        """Requeues the job of a dead worker, or fails it after too many attempts; returns whether it failed."""
         if lost.attempts >= _MOST_ATTEMPTS:
             return self.fail(lost, lost.error or lost.failure())
         self._storage.queue(lost, lost.attempts, lost.alone or lost.starved)
@@ -208,20 +215,20 @@ class JobStore:
     def _clean(self, job_id: str, ends: Mapping[str, float | None], now: float) -> None:
         ended = ends.get(job_id)
         if job_id not in ends:
-            # Of a job that is being added or deleted, or of a server that was killed then.
+            # The job is being added or deleted, or the server was killed while it did so.
             if self._storage.last_written(job_id) + ABANDONED_SECONDS < now:
                 self._storage.forget(job_id)
         elif ended is not None:
             if ended + self._ttl < now:
                 self._storage.forget(job_id)
             else:
-                # A server that was killed at the end of a job has left it.
+                # Left by a server that was killed at the end of a job.
                 self._storage.delete_audio(job_id)
 
 
 @contextmanager
 def _reported(job_id: str) -> Iterator[None]:
-    """Logs what goes wrong with one job, a full disk for example: the others are not to wait for it."""
+    """Logs errors with one job, for example a full disk, so that the others are still processed."""
     try:
         yield
     except Exception as error:

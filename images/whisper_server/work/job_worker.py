@@ -1,4 +1,4 @@
-"""The thread that works on jobs, sequentially, and the one that looks after all of them."""
+"""The thread that processes jobs sequentially, and the maintenance thread."""
 
 import logging
 import threading
@@ -28,23 +28,23 @@ _LOOK_SECONDS = 0.5
 _MEMORY_STEP = 0.05
 _PROGRESS_SECONDS = 1.0
 
-# How long a worker does not look for the jobs of other processes, and after an error not at all.
+# Seconds between two looks for jobs of other processes, and the wait after an error.
 _POLL_SECONDS = 1.0
 _BACKOFF_SECONDS = 5.0
 
 
 class _Unwanted(Exception):
-    """The job was cancelled, deleted, or given to another worker."""
+    """The job was cancelled, deleted or given to another worker."""
 
 
 class _Stopping(Exception):
-    """The server stops."""
+    """The server is stopping."""
 
 
 class JobWorker:
-    """Works on the jobs of a store with an engine, between requests.
+    """Processes the jobs of a store with an engine while no request needs it.
 
-    `failure_of` says what a client reads about an error; its second argument is the id of the client's request.
+    `failure_of` describes an exception to the client; its second argument is the id of the client's request.
     """
 
     def __init__(
@@ -66,17 +66,18 @@ class JobWorker:
         self._current: Record | None = None
         self._noted = 0.0
         self._threads = [
-            # As daemons: a step under way must not keep the process from stopping; the job's lease ends by itself.
+            # Daemon threads: a running step must not keep the process from stopping; the job's lease expires by itself.
             threading.Thread(target=self._work, name="jobs", daemon=True),
             threading.Thread(target=self._tend, name="jobs-tender", daemon=True),
         ]
 
     def start(self) -> None:
+        """Starts both threads."""
         for thread in self._threads:
             thread.start()
 
     def close(self, seconds: float = 10.0) -> None:
-        """Stops; a job under way is given back at its next step, for which this waits some seconds."""
+        """Stops both threads. A running job returns to the queue at its next step; this waits for `seconds` at most."""
         self._stopping.set()
         self._jobs.arrival.set()
         for thread in self._threads:
@@ -93,7 +94,7 @@ class JobWorker:
                 self._stopping.wait(_BACKOFF_SECONDS)
 
     def work_once(self) -> bool:
-        """Works on the job that waits first; whether there was one."""
+        """Processes the first waiting job, and returns whether there was one."""
         job = self._jobs.claim()
         if job is None:
             return False
@@ -101,7 +102,7 @@ class JobWorker:
         try:
             self._attempt(job)
         except Exception as error:
-            # The store itself, on a full disk for example. The job's lease ends, then it is tried again.
+            # An error of the store, for example a full disk. The job is retried when its lease has expired.
             _logger.error("Job %s is left to be tried again: %s", job.id, error)
         finally:
             self._current = None
@@ -123,7 +124,7 @@ class JobWorker:
                 _logger.exception("the jobs cannot be looked after")
 
     def _note_memory(self, job: Record) -> None:
-        """Keeps the highest share of the memory that was in use, in steps: the store writes to the disk each time."""
+        """Stores the highest memory use, in steps, because each change is written to disk."""
         share = cgroup.memory_share()
         if share >= self._noted + _MEMORY_STEP:
             self._noted = share
@@ -147,7 +148,7 @@ class JobWorker:
             self._end(job, error)
 
     def _drop(self, job: Record) -> None:
-        """Ends an attempt whose job is no longer this worker's."""
+        """Ends an attempt that has lost its job."""
         try:
             status = self._jobs.get(job.id).status
         except JobNotFound:
@@ -160,7 +161,7 @@ class JobWorker:
     def _end(self, job: Record, error: Exception) -> None:
         """Ends an attempt because of an error."""
         failure = self._failure_of(error, job.request.request_id)
-        if not self._jobs.is_wanted(job):  # its recording was deleted before it was opened
+        if not self._jobs.is_wanted(job):  # the recording may have been deleted before it was opened
             self._drop(job)
         elif isinstance(error, NoSpace | StorageFull) or is_full_disk(error):
             _logger.warning("Job %s found no disk space; it is tried again", job.id)
@@ -209,7 +210,7 @@ class JobWorker:
         )
 
     def _raise_if_unwanted(self, job: Record) -> None:
-        """Raises _Unwanted or _Stopping when the work has lost its purpose."""
+        """Raises _Unwanted or _Stopping if the result is no longer needed."""
         if not self._jobs.is_wanted(job):
             raise _Unwanted
         if self._stopping.is_set():
@@ -224,26 +225,26 @@ def _log(job: Record, status: JobEnd, transcript: Transcript | None, unexpected:
 
 
 class _Report:
-    """Tells each new stage at once, but progress once a second at most: the store writes to the disk each time."""
+    """Stores a new stage immediately, progress at most once per second, because each change is written to disk."""
 
     def __init__(self, options: Options, advance: Callable[[Progress], None]) -> None:
         self._progress = Progress(options)
         self._advance = advance
-        self._told_stage = self._progress.stage
-        self._told = time.monotonic()
+        self._stored_stage = self._progress.stage
+        self._stored_at = time.monotonic()
 
     def begin(self, seconds: float) -> None:
-        """The length of the recording is known."""
+        """Sets the length of the recording, in seconds."""
         self._progress.seconds = seconds
 
     def __call__(self, stage: Stage, share: float) -> None:
         progress, now = self._progress, time.monotonic()
         progress.reach(stage, share)
-        if progress.stage == self._told_stage and now - self._told < _PROGRESS_SECONDS:
+        if progress.stage == self._stored_stage and now - self._stored_at < _PROGRESS_SECONDS:
             return
-        self._told_stage, self._told = progress.stage, now
+        self._stored_stage, self._stored_at = progress.stage, now
         try:
             self._advance(progress)
         except StorageFull:
-            # An hour's work is not to end for a number that nobody reads.
+            # A progress value is not worth failing a job for.
             _logger.debug("no disk space for the progress of a job")

@@ -10,8 +10,7 @@ from whisper_server.speech.errors import DiarizationUnavailable, ModelUnavailabl
 
 _logger = logging.getLogger("whisper_server")
 
-# Seconds until the next attempt: the hub may answer again, or memory be free, and monitors must see that requests are
-# served.
+# Seconds until the next attempt: by then the Hub may respond again, or memory may be free.
 _RETRY_SECONDS = 30.0
 
 
@@ -23,7 +22,7 @@ class DiarizationCheck(BaseModel):
 
 
 class Preload:
-    """Loads an engine's default model in a thread of its own, and tries again until it succeeds."""
+    """Loads an engine's default model in a separate thread, and retries until it succeeds."""
 
     def __init__(self, engine: Engine, diarization: Diarization | None = None) -> None:
         self._engine = engine
@@ -43,24 +42,24 @@ class Preload:
         checking.join()
         _logger.info("ready")
         self._done = True
-        # The thread stays: after the thread that loaded a model has ended, CTranslate2 4.8.5 takes three times the CPU
-        # time for the same recording. Threads of executors, which load other models, do not end either.
+        # The thread must not end: when the thread that loaded a model has ended, CTranslate2 4.8.5 takes three times
+        # the CPU time for the same recording. Executor threads, which load other models, do not end either.
         threading.Event().wait()
 
     def _load(self) -> bool:
-        """Whether the model was loaded; otherwise sets `_failure`, and logs it unless it is the same as before."""
-        told = str(self._failure)
+        """Tries once, and returns whether it succeeded. Otherwise sets `_failure`, and logs it if it is a new one."""
+        logged = str(self._failure)
         try:
             self._engine.fetch(self._engine.default_model)
             self._engine.load(self._engine.default_model)
         except SpeechError as error:
             self._failure = error
-            if str(error) != told:
+            if str(error) != logged:
                 _logger.error("The default model %s was not loaded: %s", self._engine.default_model, error)
             return False
         except Exception:
             self._failure = ModelUnavailable("The model cannot be loaded; the server's log says why.")
-            if str(self._failure) != told:
+            if str(self._failure) != logged:
                 _logger.exception("The default model %s was not loaded", self._engine.default_model)
             return False
         return True
@@ -82,7 +81,7 @@ class Preload:
             _logger.info("diarization is available")
 
     def check(self) -> None:
-        """Raises the reason if the model is not loaded, ModelUnavailable while it is being loaded."""
+        """Raises the last error if the model could not be loaded, ModelUnavailable while it is being loaded."""
         if self._done:
             return
         if self._failure is not None:

@@ -20,12 +20,12 @@ class Progress:
     """
 
     def __init__(self, options: Options) -> None:
-        not_asked_for: set[Stage] = set()
+        not_requested: set[Stage] = set()
         if options.speakers is None:
-            not_asked_for.add("speakers")
+            not_requested.add("speakers")
         if not options.align or options.task == "translate":
-            not_asked_for.add("alignment")
-        weights = {stage: 0 if stage in not_asked_for else weight for stage, weight in _WEIGHTS.items()}
+            not_requested.add("alignment")
+        weights = {stage: 0 if stage in not_requested else weight for stage, weight in _WEIGHTS.items()}
         self._parts = {stage: weight / sum(weights.values()) for stage, weight in weights.items()}
         self.stage: Stage = "decoding"
         self.share = 0.0

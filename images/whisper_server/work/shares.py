@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 
 def refusal(held: Mapping[str | None, int], owner: str | None, limit: int) -> str | None:
-    """Why an owner may not hold more: `everybody` or `owner`; None if there is room.
+    """Which limit prevents an owner from holding more: `everybody` or `owner`; None if there is room.
 
-    An owner may hold as many as remain free for others, rounded up: the first half of the limit, the next half of the
-    rest, and so on, so that one client never takes all. The owner None, a caller that bypasses the proxy, may.
+    An owner may hold as many as remain free for others, rounded up: the first owner half of the limit, the next half of
+    the rest, and so on, so that no client takes all. That does not apply to the owner None, which bypasses the proxy.
     """
     total = sum(held.values())
     if total >= limit:

@@ -38,14 +38,14 @@ def of(seconds: float) -> Recording:
 def models_that(monkeypatch: pytest.MonkeyPatch, work: Callable[[], None] = lambda: None) -> None:
     """Stand for the models: the second in which each frame begins, and an embedding of each window's first second."""
 
-    def heard(_: Any, samples: Any) -> Any:
+    def diarized(_: Any, samples: Any) -> Any:
         work()
         seconds = np.rint(samples[:, ::SAMPLE_RATE][:, :FRAMES] * 32768)
         scores = np.repeat(seconds[:, :, None], 3, axis=2).astype(np.uint8)
         rows = np.arange(len(samples))
-        return module._Heard(scores, scores > 0, seconds[:, :1].astype(np.float32), rows, rows % 3)
+        return module._Batch(scores, scores > 0, seconds[:, :1].astype(np.float32), rows, rows % 3)
 
-    monkeypatch.setattr(module, "_heard", heard)
+    monkeypatch.setattr(module, "_diarized", diarized)
     monkeypatch.setattr(module, "set_threads", lambda _: None)
 
 

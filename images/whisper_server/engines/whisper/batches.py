@@ -1,7 +1,7 @@
 """Decodes several windows of a long recording at once: the weights are read once for all of them.
 
-faster-whisper's own batches encode 30 s for each window, accept the first text whatever it is, and lose the text after
-the last timestamp.
+faster-whisper's own batches encode 30 s for each window, accept the first text however implausible, and lose the text
+after the last timestamp.
 """
 
 from collections import defaultdict, deque
@@ -72,8 +72,8 @@ def transcribe(
     """The segments of the windows, `size` of which are decoded at once at temperature 0; `options` has a language.
 
     A window whose text is implausible, or may be a copy of the hints, is decoded again on its own, at the temperatures
-    of `again`. The next windows are encoded while others are decoded. `on_decoded` receives
-    the position in the stretch, in seconds, up to which it was decoded.
+    of `again`. The next windows are encoded while others are decoded. `on_decoded` receives the position in the
+    stretch, in seconds, up to which it was decoded. `samples` of shape (samples,) are those of the stretch.
     """
     tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task=options.task, language=options.language)
     prompt = model.get_prompt(tokenizer, hints.prompt, hotwords=hints.hotwords)
@@ -110,7 +110,7 @@ def _features(model: ShortWindowModel, samples: NDArray[np.float32], windows: Se
 
 
 def _batches(model: ShortWindowModel, windows: Sequence[Window], size: int) -> list[Sequence[Window]]:
-    """The windows in as many batches at once as the model has workers, of `size` windows together."""
+    """The windows in batches for the model's workers, which decode `size` windows at once in total."""
     of_one = max(1, size // model.workers)
     return [windows[first : first + of_one] for first in range(0, len(windows), of_one)]
 
@@ -122,22 +122,22 @@ def _decoded(
     tokenizer: Tokenizer,
     prompt: list[int],
 ) -> Iterator[tuple[Sequence[Window], StorageView, list[_Text]]]:
-    """Each batch with its encoder output and its texts; one more than the model has workers is being decoded."""
-    under_way: deque[tuple[Sequence[Window], StorageView, _Results]] = deque()
+    """Each batch with its encoder output and its texts; one more batch than the model has workers is in progress."""
+    in_progress: deque[tuple[Sequence[Window], StorageView, _Results]] = deque()
     for batch in batched:
         encoded = model.encode(_features(model, samples, batch))
-        under_way.append((batch, encoded, _begun(model, encoded, len(batch), tokenizer, prompt)))
-        if len(under_way) > model.workers:
-            batch, encoded, results = under_way.popleft()
+        in_progress.append((batch, encoded, _start(model, encoded, len(batch), tokenizer, prompt)))
+        if len(in_progress) > model.workers:
+            batch, encoded, results = in_progress.popleft()
             yield batch, encoded, _texts(model, results, tokenizer)
-    for batch, encoded, results in under_way:
+    for batch, encoded, results in in_progress:
         yield batch, encoded, _texts(model, results, tokenizer)
 
 
-def _begun(
+def _start(
     model: ShortWindowModel, encoded: StorageView, count: int, tokenizer: Tokenizer, prompt: list[int]
 ) -> _Results:
-    begun: _Results = model.model.generate(
+    started: _Results = model.model.generate(
         encoded,
         [prompt] * count,
         asynchronous=True,
@@ -147,13 +147,13 @@ def _begun(
         return_scores=True,
         return_no_speech_prob=True,
     )
-    return begun
+    return started
 
 
 def _texts(model: ShortWindowModel, results: _Results, tokenizer: Tokenizer) -> list[_Text]:
     texts = []
-    for under_way in results:
-        result = model.interruptible.wait_for(under_way.result)
+    for in_progress in results:
+        result = model.interruptible.wait_for(in_progress.result)
         tokens = result.sequences_ids[0]
         # A score is the mean over the tokens without the one that ends the text.
         log_probability = result.scores[0] * len(tokens) / (len(tokens) + 1)
@@ -163,7 +163,7 @@ def _texts(model: ShortWindowModel, results: _Results, tokenizer: Tokenizer) -> 
 
 
 def _pieces(tokens: Iterable[int], window: Window, first_time: int) -> Iterator[dict[str, Any]]:
-    """The text between two timestamps, in the form to which faster-whisper adds words."""
+    """The texts between timestamps, in the form to which faster-whisper adds words."""
 
     def piece(end: float) -> dict[str, Any]:
         start_token, end_token = (first_time + round(moment * _TIMES_PER_SECOND) for moment in (start, end))

@@ -20,7 +20,7 @@ from whisper_server.speech.options import Options
 from whisper_server.speech.recording import Recording, Stretch
 from whisper_server.speech.transcript import Segment, TranscriptionInfo, Word
 
-# Tried in this order while a window's text is implausible: the values of OpenAI's reference implementation.
+# Tried in this order as long as a window's text is implausible; the values of OpenAI's reference implementation.
 _TEMPERATURES = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
 # Longer recordings are decoded in batches of windows unless the request says otherwise.
@@ -34,7 +34,7 @@ _TRANSCRIBING_ONLY = ("turbo", "distil")
 
 
 class FasterWhisperEngine:
-    """Whisper models of a Hugging Face cache, loaded on first use."""
+    """Whisper models of a Hugging Face cache, loaded on first use. `Engine` describes the methods."""
 
     def __init__(self, settings: Settings, residency: Residency | None = None) -> None:
         self._cache = ModelCache(settings)
@@ -57,7 +57,7 @@ class FasterWhisperEngine:
         return self._cache.present()
 
     def loaded(self) -> Collection[str]:
-        # Nobody asks for the model of voice activity detection by name.
+        # Without the VAD model, which is no model that clients know.
         return tuple(name for name in self._residency.names() if name != voice_activity.MODEL)
 
     def fetch(self, model: str, progress: Callable[[Download], None] = lambda _: None) -> None:
@@ -108,7 +108,7 @@ class FasterWhisperEngine:
                 yield _info(options.language or "en", options, hints)
 
     def _batch_size(self, model: ShortWindowModel, stretch: Stretch, options: Options) -> int:
-        """How many windows of a stretch are decoded at once; one with a temperature, for tokens are drawn at random."""
+        """Number of windows decoded at once: 1 with a temperature, because tokens are sampled then."""
         if options.temperature > 0:
             return 1
         if options.batch_size is None:
@@ -118,9 +118,9 @@ class FasterWhisperEngine:
     def _transcribe(
         self, model: ShortWindowModel, stretch: Stretch, options: Options, hints: Hints, context: Sequence[int]
     ) -> tuple[str | None, Iterable[WhisperSegment]]:
-        """The language of a stretch and its segments; None and nothing where nobody speaks.
+        """The language of a stretch and its segments; None and no segments if there is no speech.
 
-        Speech is detected first: without any the model is not used, not even for the language.
+        Speech is detected first. Without speech the model is not used, not even to detect the language.
         """
         found = self._detector.detect(stretch.samples, options.voice_activity)
         if found is None:
@@ -145,7 +145,7 @@ class FasterWhisperEngine:
         size: int,
         on_decoded: Callable[[float], None],
     ) -> tuple[str | None, Iterable[WhisperSegment]]:
-        """The same, `size` windows at once, each without the text before it as context."""
+        """As `_transcribe`, for `size` windows at once, each without the preceding text as context."""
         windows = self._detector.windows(stretch.samples, options.voice_activity)
         if not windows:
             return None, ()
@@ -165,12 +165,12 @@ class _TextProgress:
         self._start = self._share = 0.0
 
     def begin(self, start: float) -> None:
-        """A stretch starts, `start` seconds into the recording."""
+        """Starts a stretch, `start` seconds into the recording."""
         self._start = start
         self.until(0.0)
 
     def until(self, end: float) -> None:
-        """The stretch was transcribed up to `end`, in seconds."""
+        """Reports that the stretch was transcribed up to `end`, in seconds."""
         self._share = max(self._share, min(1.0, (self._start + end) / self._seconds))
         self.report()
 
@@ -213,5 +213,5 @@ def _segment(number: int, start: float, segment: WhisperSegment) -> Segment:
 
 
 def _time(seconds: float) -> float:
-    """Milliseconds are all that there is to a time; some of the library's are numpy's."""
+    """A time in whole milliseconds, as a Python float: some of the library's are numpy's."""
     return round(float(seconds), 3)

@@ -1,7 +1,7 @@
-"""What a decoder reads before it writes: the client's prompt and hot words, as far as they leave room for the text.
+"""The client's prompt and hotwords, as far as they leave room for the text in the decoder's context.
 
-The decoder has positions for 448 tokens. OpenAI's reference implementation reads half of them at most and writes half
-of them at most; each token more that is read is missing from the text.
+The context has 448 tokens. OpenAI's reference implementation uses at most half of them for the prompt and at most half
+for the text; every further token of a prompt shortens the text.
 """
 
 import re
@@ -14,18 +14,18 @@ from faster_whisper.tokenizer import Tokenizer
 _POSITIONS = 448
 _TEXT_TOKENS = 224
 
-# Between two terms of a list; a list without them has a space there.
+# Separators between the terms of a list; a list without any is separated by spaces.
 _SEPARATORS = re.compile(r"\s*[,;\n、，；]\s*")  # noqa: RUF001 - full-width marks are meant
 
-# Characters in a row that two texts have in common, when one is a copy of the other.
-_RUN = 5
-# Share of a text's runs that the hints contain, above which the text may be copied from them.
+# Length, in characters, of the n-grams by which texts are compared.
+_NGRAM = 5
+# A text may be copied from the hints if they contain this share of its n-grams.
 _COPIED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Hints:
-    """What the decoder is to read: the prompt's tokens, and the hot words.
+    """The tokens of the prompt, and the hotwords.
 
     `shortened` are the names of the form fields of which a part was dropped.
     """
@@ -36,7 +36,7 @@ class Hints:
 
 
 def fitted(tokenizer: Tokenizer, prompt: str | None, hotwords: str | None) -> Hints:
-    """The end of the prompt and whole hot words that fit together; each has half of the room when both are too long."""
+    """The end of the prompt and whole hotwords that fit together; if both are too long, each gets half of the room."""
     given = encoded(tokenizer, prompt)
     kept = _fitting_terms(tokenizer, hotwords or "", room(tokenizer) - min(len(given), room(tokenizer) // 2))
     read = last(given, room(tokenizer) - len(encoded(tokenizer, kept)))
@@ -49,36 +49,36 @@ def fitted(tokenizer: Tokenizer, prompt: str | None, hotwords: str | None) -> Hi
 
 
 def tokenizer_of(model: WhisperModel) -> Tokenizer:
-    """A model's tokenizer, for what is the same in all languages."""
+    """A model's tokenizer, for uses that do not depend on the language."""
     return Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language="en")
 
 
 def room(tokenizer: Tokenizer) -> int:
-    """Tokens of hints that leave room for 224 tokens of text."""
+    """Number of tokens of hints that leaves room for 224 tokens of text."""
     return _POSITIONS - _TEXT_TOKENS - len([tokenizer.sot_prev, *tokenizer.sot_sequence])
 
 
 def last(tokens: Sequence[int], count: int) -> list[int]:
-    """The last `count` tokens, none of them for 0."""
+    """The last `count` tokens; none for 0."""
     return list(tokens[max(0, len(tokens) - count) :])
 
 
 def encoded(tokenizer: Tokenizer, text: str | None) -> list[int]:
-    """A text's tokens; names of control tokens in the text, which the tokenizer reads as such, are left out."""
+    """A text's tokens, without the control tokens for whose names in the text the tokenizer returns them."""
     if not text or not text.strip():
         return []
     return [token for token in tokenizer.encode(" " + text.strip()) if token < tokenizer.eot]
 
 
 def are_copied(text: str, hints: str) -> bool:
-    """Whether most of a text is to be found in the hints, without regard to case, spaces and punctuation.
+    """Whether the hints contain most of a text, regardless of case, spaces and punctuation.
 
-    A text of nothing else is too.
+    Also true for a text without letters and digits.
     """
     said, given = (letters(part) for part in (text, hints))
-    length = min(_RUN, len(said))
-    runs = _runs(said, length)
-    return len(runs & _runs(given, length)) >= _COPIED_SHARE * len(runs)
+    length = min(_NGRAM, len(said))
+    ngrams = _ngrams(said, length)
+    return len(ngrams & _ngrams(given, length)) >= _COPIED_SHARE * len(ngrams)
 
 
 def letters(text: str) -> str:
@@ -87,7 +87,7 @@ def letters(text: str) -> str:
 
 
 def _fitting_terms(tokenizer: Tokenizer, hotwords: str, count: int) -> str:
-    """The hot words, or as many of their terms, in their order, as fit into `count` tokens."""
+    """The hotwords, or as many of their terms, in order, as fit into `count` tokens."""
     if len(encoded(tokenizer, hotwords)) <= count:
         return hotwords
     terms = [term for term in _SEPARATORS.split(hotwords.strip()) if term]
@@ -103,5 +103,5 @@ def _fitting_terms(tokenizer: Tokenizer, hotwords: str, count: int) -> str:
     return between.join(kept)
 
 
-def _runs(letters: str, length: int) -> set[str]:
+def _ngrams(letters: str, length: int) -> set[str]:
     return {letters[start : start + length] for start in range(len(letters) - length + 1)}

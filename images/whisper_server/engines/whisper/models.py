@@ -1,4 +1,4 @@
-"""Which Whisper models there are, and where their files lie: a Hugging Face cache, asked before any hub."""
+"""Finds Whisper models in the Hugging Face cache, and downloads missing ones from the Hub."""
 
 import errno
 import logging
@@ -23,7 +23,7 @@ _logger = logging.getLogger("whisper_server")
 
 DEFAULT_ALIAS = "whisper-1"
 
-# A name that OpenAI's users or faster-whisper's know, and the repository that holds the model for CTranslate2.
+# Names that users of OpenAI's API or faster-whisper know, and the repositories with the models for CTranslate2.
 ALIASES = {
     "tiny": "Systran/faster-whisper-tiny",
     "tiny.en": "Systran/faster-whisper-tiny.en",
@@ -46,25 +46,25 @@ ALIASES = {
     "distil-large-v3.5": "distil-whisper/distil-large-v3.5-ct2",
 }
 
-# What `huggingface_hub.utils.validate_repo_id` lets pass, whose import takes as long as the HTTP client's.
+# Accepts the same ids as `huggingface_hub.utils.validate_repo_id`, whose import also imports the HTTP client.
 _HUB_ID = re.compile(r"(?!.*(?:--|\.\.|\.git$))(?:[A-Za-z0-9](?:[\w.-]{0,94}\w)?(?:/|$)){2}(?<!/)", re.ASCII)
 
-# Without these faster-whisper cannot load a model, or asks the hub for what is missing.
+# Without these files faster-whisper cannot load a model, or contacts the Hub for the missing ones.
 _NEEDED = ("model.bin", "config.json", "tokenizer.json")
 
-# All that it reads.
+# All files that it reads.
 _FILES = [*_NEEDED, "preprocessor_config.json", "vocabulary.*"]
 
-# What a download leaves free on the disk.
+# Disk space that a download must leave free.
 _SPARED_BYTES = 1024**3
 
 _POLL_SECONDS = 0.2
 
 
 class ModelCache:
-    """The models in this process's Hugging Face cache (`HF_HOME`) and in the operator's folders, and those it may add.
+    """The models in the Hugging Face cache (`HF_HOME`) and in the administrator's folders, and those to be downloaded.
 
-    Those are what the operator allows and no other: clients must not be able to fill the disk.
+    Only models that the administrator allows are downloaded: clients must not be able to fill the disk.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -76,20 +76,20 @@ class ModelCache:
         self._downloads: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def resolve(self, name: str) -> str:
-        """The id of an alias, or of a model that is here or may be fetched. Raises ModelNotFound."""
+        """The id of a model that is on this machine or may be downloaded, by id or alias. Raises ModelNotFound."""
         if name == DEFAULT_ALIAS:
             return self.default_model
         model = ALIASES.get(name, name)
         if model in self._folders or self._may_be_fetched(model) or self._cached(model) is not None:
             return model
-        # The name is the client's text: quoted, and no more of it than an id can have.
+        # The name is the client's text: quoted, and cut to the length of an id.
         raise ModelNotFound(
             f"There is no model {name[:100]!r} here that clients may use. GET /v1/models lists those on this machine; "
             "WHISPER__ALLOWED_MODELS adds others."
         )
 
     def present(self) -> list[Model]:
-        """The models that faster-whisper can load."""
+        """The models on this machine that faster-whisper can load."""
         models = [
             Model(id=name, created=int((folder / "model.bin").stat().st_mtime), owned_by="operator")
             for name, folder in self._folders.items()
@@ -106,23 +106,23 @@ class ModelCache:
         ]
 
     def folder(self, model: str) -> Path:
-        """The folder of a model's files. Raises ModelUnavailable when they are not all here."""
+        """The folder with a model's files. Raises ModelUnavailable unless all of them are on this machine."""
         folder = self._present(model)
         if folder is None:
             raise ModelUnavailable(f"The model {model} is not on this machine.")
         return folder
 
     def fetch(self, model: str, progress: Callable[[Download], None]) -> None:
-        """Downloads a model unless it is here; a second caller waits for the first.
+        """Downloads a model unless it is on this machine; a second caller waits for the first.
 
-        Raises ModelNotFound when the hub does not have it, ModelUnavailable when it cannot be fetched now, NoSpace.
+        Raises ModelNotFound if the Hub does not have it, ModelUnavailable if it cannot be downloaded now, NoSpace.
         """
         with self._downloads[model]:
             if self._present(model) is None:
                 _download(model, progress)
 
     def delete(self, model: str) -> None:
-        """Deletes a model's files. Raises ModelProtected unless they could be fetched again."""
+        """Deletes a model's files. Raises ModelProtected unless they could be downloaded again."""
         if model == self.default_model or not self._may_be_fetched(model) or huggingface_hub.is_offline_mode():
             raise ModelProtected(f"The files of {model} are not for clients to delete: they could not be had again.")
         with self._downloads[model]:
@@ -147,10 +147,10 @@ class ModelCache:
         return self._cached(model)
 
     def _cached(self, model: str) -> Path | None:
-        """The folder of a model's files when all of them are in the cache; the hub is not asked.
+        """The folder with a model's files if all of them are in the cache; does not contact the Hub.
 
-        The layout is that of huggingface_hub's documentation on its cache. Its own look-up imports its HTTP client,
-        which takes a tenth of the server's start.
+        huggingface_hub documents the layout of its cache. Its own lookup imports its HTTP client, which takes a tenth
+        of the server's startup time.
         """
         if not _HUB_ID.fullmatch(model):
             return None
@@ -200,9 +200,9 @@ def _download(model: str, progress: Callable[[Download], None]) -> None:
 
 @contextmanager
 def _explained(model: str, unavailable: str) -> Iterator[None]:
-    """Turns what the hub's client raises into ModelNotFound, NoSpace, or ModelUnavailable with that message.
+    """Turns exceptions of the Hub's client into ModelNotFound, NoSpace, or ModelUnavailable with that message.
 
-    It passes on what its parts raise, httpx, hf_xet and the file system, which have no class in common.
+    The client also raises those of httpx, hf_xet and the file system, which have no common base class.
     """
     try:
         yield
@@ -224,7 +224,7 @@ def _no_space(model: str, size: str) -> NoSpace:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of a folder's files, in which files may come and go."""
+    """Total size in bytes of a folder's files, which may appear and disappear meanwhile."""
     sizes = []
     for path in folder.glob("*"):
         with suppress(FileNotFoundError):

@@ -1,7 +1,7 @@
-"""Whisper's encoder on OpenVINO, which multiplies in bfloat16 where the processor can, as CTranslate2 does not.
+"""Whisper's encoder on OpenVINO, which computes in bfloat16 on CPUs that support it; CTranslate2 does not.
 
-The weights are read from the CTranslate2 model's own file. To build the network from them takes less time than to read
-a converted one would: nothing is written beside the model, and nothing can be out of date.
+The weights are read from the file of the CTranslate2 model. Building the network from them takes less time than reading
+a converted one, so no converted file is stored that could become outdated.
 
 Sources: src/models/model.cc of CTranslate2 for the format of `model.bin`, its python/ctranslate2/specs/whisper_spec.py
 for the names; section 2.2 of Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (2022), for
@@ -25,15 +25,15 @@ from whisper_server.engines.whisper.short_windows import Encode, Features
 
 _BINARY_VERSION = 6
 _TYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)
-_EPSILON = 1e-5  # of layer normalisation, as in PyTorch, where the models were trained
+_EPSILON = 1e-5  # of layer normalization, as in PyTorch, where the models were trained
 
 Arrays = dict[str, NDArray[Any]]
 
 
 def load(model: Path, threads: int) -> Encode | None:
-    """The encoder of a CTranslate2 model's folder; None on a processor without bfloat16, where it would not be faster.
+    """The encoder of the CTranslate2 model in a folder; None on a CPU without bfloat16, where it would not be faster.
 
-    Raises ValueError for weights of a format that is not known here.
+    Raises ValueError for weights in an unsupported format.
     """
     core = openvino.Core()
     if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -42,11 +42,11 @@ def load(model: Path, threads: int) -> Encode | None:
         "INFERENCE_PRECISION_HINT": "bf16",
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
-        # Threads that are tied to processors would meet those of other containers there.
+        # Pinned threads would compete with those of other containers for the same CPUs.
         "ENABLE_CPU_PINNING": False,
     }
     request = core.compile_model(_network(encoder_arrays(model)), "CPU", properties).create_infer_request()
-    # A thread may have given up waiting for the last window; OpenVINO refuses a second one until that is encoded.
+    # A caller may have stopped waiting for a window; until that is encoded, OpenVINO refuses another one.
     lock = threading.Lock()
 
     def encode(features: Features) -> ctranslate2.StorageView:
@@ -57,9 +57,9 @@ def load(model: Path, threads: int) -> Encode | None:
 
 
 def encoder_arrays(model: Path) -> Arrays:
-    """The encoder's arrays by their names in CTranslate2's specification, without `encoder/` before them.
+    """The encoder's arrays by their names in CTranslate2's specification, without the prefix `encoder/`.
 
-    Raises ValueError for a file of another version of the format, and for weights that are not floating point.
+    Raises ValueError for another version of the file format, and for weights that are not floating point.
     """
     arrays: Arrays = {}
     with (model / "model.bin").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -92,7 +92,7 @@ def encoder_arrays(model: Path) -> Arrays:
                     raise ValueError(f"{name} is not of float16 or float32")
                 array = np.frombuffer(content, dtype, size // dtype.itemsize, position)
                 arrays[name.removeprefix("encoder/")] = array.reshape(shape).copy()
-                del array  # the file cannot be closed while something looks at it
+                del array  # the mapped file cannot be closed while an array refers to it
             position += size
     return arrays
 
@@ -106,7 +106,7 @@ def _network(arrays: Arrays) -> openvino.Model:
     def linear(x: Node, name: str) -> Node:
         return op.add(op.matmul(x, constant(f"{name}/weight"), False, True), constant(f"{name}/bias"))
 
-    def normalised(x: Node, name: str) -> Node:
+    def normalized(x: Node, name: str) -> Node:
         x = op.mvn(x, op.constant([-1]), normalize_variance=True, eps=_EPSILON, eps_mode="inside_sqrt")
         return op.add(op.multiply(x, constant(f"{name}/gamma")), constant(f"{name}/beta"))
 
@@ -133,7 +133,7 @@ def _network(arrays: Arrays) -> openvino.Model:
     x = op.add(x, op.slice(positions, op.constant([0]), frames, op.constant([1]), op.constant([0])))
     for number in range(layers):
         layer = f"layer_{number}"
-        x = op.add(x, attended(normalised(x, f"{layer}/self_attention/layer_norm"), f"{layer}/self_attention"))
-        inner = op.gelu(linear(normalised(x, f"{layer}/ffn/layer_norm"), f"{layer}/ffn/linear_0"), "erf")
+        x = op.add(x, attended(normalized(x, f"{layer}/self_attention/layer_norm"), f"{layer}/self_attention"))
+        inner = op.gelu(linear(normalized(x, f"{layer}/ffn/layer_norm"), f"{layer}/ffn/linear_0"), "erf")
         x = op.add(x, linear(inner, f"{layer}/ffn/linear_1"))
-    return openvino.Model([normalised(x, "layer_norm")], [features], "encoder")
+    return openvino.Model([normalized(x, "layer_norm")], [features], "encoder")

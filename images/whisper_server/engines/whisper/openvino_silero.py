@@ -1,4 +1,4 @@
-"""Silero's network on OpenVINO: ONNX Runtime's probabilities in half the time, and one runtime less in the image."""
+"""Silero's network on OpenVINO: the probabilities of ONNX Runtime in half the time, and one runtime fewer."""
 
 from collections.abc import Mapping
 from pathlib import Path

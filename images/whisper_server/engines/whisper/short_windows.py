@@ -33,10 +33,10 @@ Encode = Callable[[Features], StorageView]
 
 FRAMES_PER_SECOND = 100
 
-# Silence behind the speech of a window, and the length of the shortest.
+# Silence after the speech of a window, and the minimum length of a window.
 _PADDING_SECONDS = 3
 _SHORTEST_SECONDS = 10
-# Windows are rounded up to whole seconds: a runtime that compiles for each input shape meets few of them.
+# Windows are rounded up to whole seconds: a runtime that compiles for each input shape sees few of them.
 _STEP_FRAMES = FRAMES_PER_SECOND
 
 # Texts with a higher compression ratio are considered repetitive, as in OpenAI's reference implementation. Those with a
@@ -46,13 +46,13 @@ _HIGHEST_COMPRESSION_RATIO = 2.4
 _LOWEST_LOG_PROBABILITY = -0.7
 _REFERENCE_LOG_PROBABILITY = -1.0
 
-# The reference implementation's threshold for the probability that nobody speaks, above which a guess is dropped; and
-# that above which a text is dropped if the sound does not support it. Measured without hints it was 0.43 at most in
-# speech, also with noise that is louder by 5 dB; in noise, applause, music and most laughter it was above 0.4.
+# No-speech probability above which a guess is dropped, as in the reference implementation, and the one above which a
+# text is dropped if the audio does not support it. Without hints it was at most 0.43 in speech, even with noise 5 dB
+# louder than the speech; in noise, applause, music and most laughter it was above 0.4.
 _NO_SPEECH = 0.6
 _PERHAPS_NO_SPEECH = 0.4
-# Mean logarithm of the probabilities of a text's tokens for a decoder that has read no hints. Of prompts that were said
-# it is above -1 in clear speech, of those that were not it is mostly below -2.
+# Mean log probability of a text's tokens for a decoder without hints. For prompts that were spoken it is above -1 in
+# clear speech, for those that were not it is mostly below -2.
 _LOWEST_SUPPORT = -1.0
 
 # Tolerated difference between the end of the text and the end of the speech: seconds too early, seconds too late.
@@ -83,7 +83,7 @@ class _Memory(threading.local):
 class ShortWindowModel(WhisperModel):
     """faster-whisper's model with short windows; `encoder` replaces CTranslate2's by another runtime's.
 
-    Threads may use it in turn.
+    Several threads may use it, one at a time.
     """
 
     trim_windows = True
@@ -153,7 +153,7 @@ class ShortWindowModel(WhisperModel):
     ) -> Decoded:
         """A window's text, its mean log probability, temperature and compression ratio.
 
-        In doubt, the no-speech probability and that of the text are measured without hints: hints lower the former and
+        In doubt, the no-speech probability and the text's own are computed without hints: hints lower the former and
         raise the latter, and in laughter or noise the decoder copies them.
         """
         decoded = self._decoded(encoder_output, prompt, tokenizer, options)
@@ -170,7 +170,7 @@ class ShortWindowModel(WhisperModel):
         if not _reliability(decoded)[0] or (is_copied and not self._is_supported(encoder_output, decoded, tokenizer)):
             # With long hints the decoder may repeat itself or them, or guess, at every temperature.
             without = self._decoded(encoder_output, list(tokenizer.sot_sequence), tokenizer, options)
-            # A text that was really said differs from its hints by a letter or two.
+            # A text that was really spoken differs from its hints by a letter or two.
             is_verbatim = hints.letters(tokenizer.decode(tokens)) in hints.letters(tokenizer.decode(prompt))
             decoded = without if is_verbatim else max(decoded, without, key=_reliability)
         if silence > _PERHAPS_NO_SPEECH and not self._is_supported(encoder_output, decoded, tokenizer):
@@ -233,7 +233,7 @@ _NOTHING: Decoded = (_NoSpeech(), -math.inf, 0.0, 0.0)
 
 
 def _reliability(decoded: Decoded) -> tuple[bool, float]:
-    """Whether a text is one that the reference implementation would not decode again, and its log probability."""
+    """Whether the reference implementation would accept a text without decoding again, and its log probability."""
     _, log_probability, _, compression_ratio = decoded
     is_kept = compression_ratio <= _HIGHEST_COMPRESSION_RATIO and log_probability >= _REFERENCE_LOG_PROBABILITY
     return is_kept, log_probability

@@ -21,8 +21,8 @@ from whisper_server.engines.residency import Residency
 from whisper_server.speech.options import VoiceActivity
 from whisper_server.speech.recording import SAMPLE_RATE
 
-# OpenVINO where it is installed, ONNX Runtime else. Imported here, as the library would do it when it first detects
-# speech: two threads that import at once can meet in a cycle of imports.
+# OpenVINO if it is installed, otherwise ONNX Runtime. Imported here, because the library would import it when it first
+# detects speech: two threads that import at the same time may fail in an import cycle.
 _ON_OPENVINO = importlib.util.find_spec("openvino") is not None
 if _ON_OPENVINO:
     from whisper_server.engines.whisper.openvino_silero import OpenVinoSilero
@@ -34,8 +34,8 @@ _FILE = Path(get_assets_path()) / f"{MODEL}.onnx"
 
 _Detect = Callable[[NDArray[np.float32], VadOptions], list[dict[str, int]]]
 
-# The length of a batch's windows. The decoder's work per token grows with the window; in shorter windows it knows less
-# of the sentences around.
+# Length of the windows in a batch. The decoder's work per token grows with the window; shorter windows give it less
+# context.
 _SHORTEST_SECONDS = 8
 _LONGEST_SECONDS = 15
 # A pause between words, at which a window of a batch may end.
@@ -51,15 +51,17 @@ class Window:
 
     @property
     def seconds(self) -> float:
+        """Its length."""
         return self.end - self.start
 
     def of(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Its samples, from those of the stretch, of shape (samples,) at 16 kHz."""
         return samples[round(self.start * SAMPLE_RATE) : round(self.end * SAMPLE_RATE)]
 
 
 @dataclass(frozen=True)
 class Speech:
-    """The speech of a stretch, joined, and where its parts came from."""
+    """The speech of a stretch, joined, and the parts of the stretch that it consists of."""
 
     samples: NDArray[np.float32]
     parts: Sequence[dict[str, int]]
@@ -72,18 +74,18 @@ class Speech:
 
 
 class SpeechDetector:
-    """Finds speech with a model that is in memory while it is used, and as long as others after that."""
+    """Detects speech with a model that `residency` keeps in memory like all others."""
 
     def __init__(self, residency: Residency) -> None:
         self._residency = residency
 
     def load(self) -> None:
-        """Loads the model, for which the first recording would wait otherwise."""
+        """Loads the model, so that the first recording need not wait for it."""
         with self._detect():
             pass
 
     def detect(self, samples: NDArray[np.float32], voice_activity: VoiceActivity | None) -> Speech | None:
-        """The speech in a stretch, None if there is none; all of the stretch without voice activity detection."""
+        """The speech in a stretch of shape (samples,), None if there is none; all of it if `voice_activity` is None."""
         if voice_activity is None:
             return Speech(samples, ())
         with self._detect() as detect:
@@ -94,7 +96,7 @@ class SpeechDetector:
         return Speech(np.concatenate(chunks), parts)
 
     def windows(self, samples: NDArray[np.float32], voice_activity: VoiceActivity | None) -> list[Window]:
-        """Windows of at most 15 s with all speech of a stretch; all of it without voice activity detection.
+        """Windows of at most 15 s with all speech of a stretch; with all of it if `voice_activity` is None.
 
         A window ends at the longest pause of its last seconds, so that sentences are split rarely.
         """
@@ -114,7 +116,7 @@ class SpeechDetector:
 
     @contextmanager
     def _detect(self) -> Iterator[_Detect]:
-        # A network of 2 MB: its memory is part of what every stretch needs, and never refused.
+        # Its 2 MB are counted as part of what every stretch needs, so that loading is never refused.
         with self._residency.use(MODEL, _load, needed=lambda: 0) as model:
             yield _with_model(model)
 
@@ -124,7 +126,7 @@ def _load() -> SileroVADModel:
 
 
 def _with_model(model: SileroVADModel) -> _Detect:
-    """faster-whisper's function with another model than its own, which cannot be passed to it.
+    """faster-whisper's function with another model, which it does not accept as an argument.
 
     The function is copied with other globals; the library stays as it is.
     """
@@ -133,7 +135,7 @@ def _with_model(model: SileroVADModel) -> _Detect:
 
 
 def _joined(parts: Sequence[Window]) -> list[Window]:
-    """Parts of speech joined to windows as long as they may be, but for a cut at a longer silence."""
+    """Joins parts of speech into the longest possible windows, or shorter ones that end at a longer pause."""
     joined: list[Window] = []
     while parts:
         fitting = sum(part.end - parts[0].start <= _LONGEST_SECONDS for part in parts) or 1
@@ -147,12 +149,12 @@ def _joined(parts: Sequence[Window]) -> list[Window]:
 
 
 def _padded(found: Sequence[Window], padding: float, seconds: float) -> list[Window]:
-    """Windows with so much more at both ends, up to the middle of the silence between two."""
-    silences = [(before.end + behind.start) / 2 for before, behind in pairwise(found)]
+    """The windows extended by `padding` seconds at both ends, at most to the middle of the silence between two."""
+    silences = [(before.end + after.start) / 2 for before, after in pairwise(found)]
     middles = [0.0, *silences, seconds]
     return [
-        Window(max(window.start - padding, before), min(window.end + padding, behind))
-        for window, before, behind in zip(found, middles, middles[1:], strict=False)
+        Window(max(window.start - padding, before), min(window.end + padding, after))
+        for window, before, after in zip(found, middles, middles[1:], strict=False)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Loads Whisper models: CTranslate2's, and where it is faster another runtime's encoder."""
+"""Loads Whisper models: CTranslate2's, with the encoder of another runtime if that is faster."""
 
 import importlib.util
 import logging
@@ -21,19 +21,19 @@ _logger = logging.getLogger("whisper_server")
 
 # Memory of a model while it is loaded, relative to its file, which holds float16.
 _GROWTH = {"float32": 2.0}
-# The same of a loaded model whose weights have 8 bits, with all that is not quantized (CTranslate2's documentation on
+# The same for a loaded model with 8-bit weights, including what is not quantized (CTranslate2's documentation on
 # quantization). Another runtime's encoder keeps float16.
 _QUANTIZED = 0.6
 
 # Memory of a window in a batch, the decoder's keys and values for each of its beams, relative to the model's file.
 _WINDOW_SHARE = 0.25
-# More windows in the batch of a worker are hardly faster, and where there are several workers already two are not.
+# Larger batches of a single worker are hardly faster; with several workers, batches of two are already no faster.
 _LARGEST_BATCH = 4
 
 
-# Text at a raised temperature is drawn at random. Each worker of a loaded model takes the seed once: after a start the
-# same requests in the same order get the same answers where there is one worker; with several it depends on which of
-# them was free. More than that CTranslate2 does not offer.
+# At a raised temperature tokens are sampled. Each worker of a loaded model reads the seed once: after a start the same
+# requests in the same order get the same responses with one worker; with several it depends on which of them was free.
+# CTranslate2 does not offer more.
 SEED = 0
 
 
@@ -61,7 +61,7 @@ class WhisperModels:
                 freed_memory.give_back()
 
     def batch_size(self, name: str, model: ShortWindowModel) -> int:
-        """How many windows a loaded model may decode at once: what is set, or what there is memory for.
+        """Number of windows that a loaded model may decode at once: the configured one, or as many as memory allows.
 
         1 with CTranslate2's 8-bit encoder, which is less accurate on the windows of a batch than on full ones.
         """
@@ -74,7 +74,7 @@ class WhisperModels:
         return max(1, min(largest, int(self._residency.free_bytes() / window)))
 
     def _needed(self, name: str) -> int:
-        """Bytes of the container's memory that a model takes while it is loaded."""
+        """Bytes of the container's memory that loading a model takes."""
         if self._settings.inference_device != "cpu":
             return 0
         file = self._folder(name) / "model.bin"
@@ -100,7 +100,7 @@ class WhisperModels:
                 what = f"{name} in {self._settings.compute_type}, encoder {self._settings.encoder}"
                 model = window_threads.fastest(self._settings.data_folder, what, cores, model_with)
         except (RuntimeError, ValueError) as error:
-            # What CTranslate2 says names paths and devices of this machine: it is for the log.
+            # CTranslate2's message contains paths and devices of this machine: it is only logged.
             _logger.exception("%s cannot be loaded", name)
             raise ModelUnavailable(
                 f"The model {name} cannot be loaded; the server's log says why. Its files may have to be fetched again."
@@ -109,9 +109,9 @@ class WhisperModels:
         return model
 
     def _model_with(self, folder: Path, threads: int, cores: int) -> ShortWindowModel:
-        """The model with so many threads for a window, and as many windows at once as there are processors for."""
+        """The model with `threads` threads per window, and as many workers as `cores` allow."""
         workers = max(1, cores // threads)
-        # Two processors: while one reads the model the other compiles its encoder.
+        # In parallel: one thread reads the model while the other compiles its encoder.
         with ThreadPoolExecutor(max_workers=1) as executor:
             encoder = executor.submit(self._encoder, folder, threads)
             model = ShortWindowModel(
@@ -126,7 +126,7 @@ class WhisperModels:
         return model
 
     def _encoder(self, folder: Path, threads: int) -> Encode | None:
-        """Another runtime's encoder where it is faster than CTranslate2's, which is always there."""
+        """Another runtime's encoder if it is faster; None to use CTranslate2's."""
         if self._settings.encoder == "ctranslate2" or self._settings.inference_device != "cpu":
             return None
         if importlib.util.find_spec("openvino") is None:

@@ -30,7 +30,7 @@ _logger = logging.getLogger("whisper_server")
 # Audio on either side of a segment, in seconds: the error of the decoder's timestamps.
 _MARGIN_SECONDS = 0.2
 
-# The longest audio that is aligned at once.
+# The longest audio that is aligned at once, in seconds.
 _LONGEST_SECONDS = 10
 
 # Segments that may wait for alignment: work for the time in which the next window is decoded.
@@ -39,7 +39,7 @@ _AHEAD = 32
 # How often progress is reported.
 _ASK_SECONDS = 0.5
 
-# How long a model that could not be loaded is not tried again.
+# Seconds for which a model that could not be loaded is not tried again.
 _REMEMBERED_SECONDS = 600
 
 # A wav2vec 2.0 model of 95 million parameters in float32, as most are, for those whose file is not known yet.
@@ -81,7 +81,7 @@ class Alignment:
 
     def _loaded(self, using: ExitStack, language: str, name: str) -> AlignModel | None:
         try:
-            _refuse_what_is_not_here(name)
+            _require_available(name)
             return using.enter_context(
                 self._residency.use(
                     name,
@@ -90,9 +90,9 @@ class Alignment:
                     lambda loaded: needed_bytes(self._settings, parameter_bytes(loaded.model)),
                 )
             )
-        except SpeechError as error:  # no memory now; the next request may find some
+        except SpeechError as error:  # no memory now; a later request may find some
             _logger.warning("no alignment for %s: %s", language, error)
-        except Exception as error:  # whatever hubs, files and torch raise: times from attention will do
+        except Exception as error:  # any error of the Hub, of files or of torch: attention timestamps are used instead
             # WhisperX reports any error as a model that does not exist.
             reason = error.__context__ or error
             _logger.warning("no alignment for %s, %s cannot be loaded: %s", language, name, reason)
@@ -116,22 +116,22 @@ def aligned(
     with two threads (six minutes of audio). `reached` receives the stage "alignment" after the last segment was
     decoded.
     """
-    under_way: deque[Future[Segment]] = deque()
+    in_progress: deque[Future[Segment]] = deque()
     with ThreadPoolExecutor(at_once) as executor:
         try:
             for segment in segments:
                 start = max(0.0, segment.start - _MARGIN_SECONDS)
                 # In this thread, because a recording has a single read position.
                 samples = recording.samples(start, segment.end + _MARGIN_SECONDS)
-                under_way.append(executor.submit(_aligned, segment, start, samples, model))
-                while under_way and (under_way[0].done() or len(under_way) > _AHEAD):
-                    yield under_way.popleft().result()
-            left = len(under_way)
-            while under_way:
-                reached("alignment", 1 - len(under_way) / left)
-                wait([under_way[0]], _ASK_SECONDS)
-                while under_way and under_way[0].done():
-                    yield under_way.popleft().result()
+                in_progress.append(executor.submit(_aligned, segment, start, samples, model))
+                while in_progress and (in_progress[0].done() or len(in_progress) > _AHEAD):
+                    yield in_progress.popleft().result()
+            left = len(in_progress)
+            while in_progress:
+                reached("alignment", 1 - len(in_progress) / left)
+                wait([in_progress[0]], _ASK_SECONDS)
+                while in_progress and in_progress[0].done():
+                    yield in_progress.popleft().result()
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
@@ -203,7 +203,7 @@ def _timed(words: Sequence[dict[str, Any]], text: str, start: float) -> list[Wor
 
 
 def _stored_bytes(name: str) -> int:
-    """Bytes of a model's weights, which are those of its file."""
+    """Bytes of a model's weights, estimated from the size of its file."""
     if name.startswith("/"):
         files = [Path(name) / file for file in _WEIGHTS]
     elif "/" in name:
@@ -216,8 +216,8 @@ def _stored_bytes(name: str) -> int:
     return next((file.stat().st_size for file in files if file.is_file()), _USUAL_BYTES)
 
 
-def _refuse_what_is_not_here(name: str) -> None:
-    """Raises FileNotFoundError for a model that cannot be downloaded, as far as can be told without torch."""
+def _require_available(name: str) -> None:
+    """Raises FileNotFoundError for a model that cannot be downloaded, as far as that is known without torch."""
     if name.startswith("/"):
         if not Path(name).is_dir():
             raise FileNotFoundError("there is no such folder")

@@ -1,7 +1,7 @@
 """WhisperX behind the `Engine` protocol: faster-whisper's text, WhisperX's alignment and diarization.
 
-faster-whisper is what WhisperX transcribes with, too. It is driven directly, with Silero's voice activity detection, so
-that torch is neither imported nor loaded before a request needs it.
+WhisperX itself transcribes with faster-whisper. Here faster-whisper is called directly, with Silero's voice activity
+detection, so that torch is not imported before a request needs it.
 """
 
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
@@ -24,12 +24,12 @@ from whisper_server.speech.options import Options, Speakers
 from whisper_server.speech.recording import Recording
 from whisper_server.speech.transcript import Segment, TranscriptionInfo
 
-# Batches of windows in which speakers are told apart at once: 40 to 100 MB each, for what a model works with.
+# Batches of windows that are diarized in parallel; each takes 40 to 100 MB for a model's activations.
 _DIARIZED_AT_ONCE = 4
 
 
 class WhisperXEngine:
-    """Whisper models of a Hugging Face cache, and what WhisperX adds to their text."""
+    """Whisper models of a Hugging Face cache, with alignment and diarization. `Engine` describes the methods."""
 
     def __init__(self, settings: WhisperXSettings) -> None:
         residency = Residency(settings.ttl)
@@ -53,7 +53,7 @@ class WhisperXEngine:
         return self._whisper.models()
 
     def loaded(self) -> Collection[str]:
-        # All that share the memory: also models of alignment and diarization.
+        # All models that share the memory, including those for alignment and diarization.
         return self._whisper.loaded()
 
     def fetch(self, model: str, progress: Callable[[Download], None] = lambda _: None) -> None:
@@ -80,14 +80,14 @@ class WhisperXEngine:
         self._whisper.delete(model)
 
     def transcribe(self, recording: Recording, options: Options, reached: Reached) -> Generator[Event, None, None]:
-        # Speakers change between words, and a segment that cannot be aligned keeps the times that it has.
+        # Speakers change between words, and a segment that cannot be aligned keeps its attention timestamps.
         words = options.word_timestamps or options.align or options.speakers is not None
         stages = _InOrder(reached, options.speakers is not None)
         with ExitStack() as using:
             whispered = using.enter_context(
                 closing(self._whisper.transcribe(recording, replace(options, word_timestamps=words), stages))
             )
-            # First of all: what prevents diarization must not show after minutes of work.
+            # First, so that a problem with diarization is not reported after minutes of work.
             pipeline = options.speakers and using.enter_context(self.diarization.pipeline())
             info = next(event for event in whispered if isinstance(event, TranscriptionInfo))
             segments = (event for event in whispered if isinstance(event, Segment))
@@ -101,7 +101,7 @@ class WhisperXEngine:
                 info = replace(info, timing="aligned")
                 found = using.enter_context(closing(aligned(found, recording, aligner, self._cores, stages)))
             yield info
-            # Only now: where nobody speaks there is nobody to diarize.
+            # Not earlier: a recording without speech needs no diarization.
             if options.speakers is not None:
                 found = self._with_speakers(pipeline, found, recording, options.speakers, stages)
             if aligner is not None:
@@ -112,7 +112,7 @@ class WhisperXEngine:
     def _with_speakers(
         self, pipeline: Any, segments: Iterable[Segment], recording: Recording, speakers: Speakers, stages: "_InOrder"
     ) -> Iterator[Segment]:
-        """The segments, in parts of one speaker each."""
+        """The segments, split into parts of one speaker each."""
         at_once = min(self._cores, _DIARIZED_AT_ONCE)
         turns = SpeakerTurns(speaker_turns(pipeline, recording, speakers, at_once, stages))
         stages.begin_text()
@@ -120,7 +120,7 @@ class WhisperXEngine:
 
 
 class _InOrder:
-    """Reports the stages in their order: before diarization, text is decoded only to know whether anybody speaks."""
+    """Reports the stages in their order: text that is decoded before diarization only shows whether there is speech."""
 
     def __init__(self, reached: Reached, speakers_first: bool) -> None:
         self._reached = reached
@@ -136,5 +136,5 @@ class _InOrder:
 
 
 def _aligns(options: Options) -> bool:
-    """The words of a translation are not those of the audio."""
+    """Whether to align words; those of a translation are not in the audio."""
     return options.align and options.task == "transcribe"

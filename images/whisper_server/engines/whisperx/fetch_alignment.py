@@ -12,6 +12,7 @@ from whisper_server.engines.whisperx.settings import WhisperXSettings
 
 
 def main(language: str) -> int:
+    """Downloads and loads the model; returns the exit status."""
     settings = WhisperXSettings(align_models={language: ""}, ttl=-1)
     with Alignment(settings, Residency(settings.ttl)).model(language) as model:
         if model is None:

@@ -46,8 +46,8 @@ class LocalSpeakers:
     speaker: NDArray[np.int64]
 
 
-class _Heard(NamedTuple):
-    """The same for a batch of windows, which are numbered from 0."""
+class _Batch(NamedTuple):
+    """As LocalSpeakers, for a batch of windows, which are numbered from 0."""
 
     scores: NDArray[np.uint8]
     active: NDArray[np.bool_]
@@ -66,8 +66,8 @@ def local_speakers(
     """
     number = _number_of_windows(pipeline._segmentation, recording)
     collected = _Collected(number, progress)
-    for heard in _in_order(pipeline, recording, number, at_once, collected.ask):
-        collected.add(heard)
+    for batch in _in_order(pipeline, recording, number, at_once, collected.ask):
+        collected.add(batch)
     return collected.all_of(_windows(pipeline._segmentation))
 
 
@@ -85,15 +85,15 @@ class _Collected:
     def ask(self) -> None:
         self._progress(self._done / self._number)
 
-    def add(self, heard: _Heard) -> None:
+    def add(self, batch: _Batch) -> None:
         if not self._rows:
             # Allocated for all windows: concatenating the parts at the end would take twice their memory.
-            shape = (self._number, *heard.scores.shape[1:])
+            shape = (self._number, *batch.scores.shape[1:])
             self._scores, self._active = np.empty(shape, np.uint8), np.empty(shape, np.bool_)
-        first, self._done = self._done, self._done + len(heard.scores)
-        self._scores[first : self._done] = heard.scores
-        self._active[first : self._done] = heard.active
-        self._rows.append((heard.embeddings, heard.window + first, heard.speaker))
+        first, self._done = self._done, self._done + len(batch.scores)
+        self._scores[first : self._done] = batch.scores
+        self._active[first : self._done] = batch.active
+        self._rows.append((batch.embeddings, batch.window + first, batch.speaker))
         self.ask()
 
     def all_of(self, windows: Windows) -> LocalSpeakers:
@@ -115,26 +115,26 @@ def _number_of_windows(inference: Any, recording: Recording) -> int:
 
 def _in_order(
     pipeline: Any, recording: Recording, number: int, at_once: int, ask: Callable[[], None]
-) -> Iterator[_Heard]:
+) -> Iterator[_Batch]:
     """The results of all windows, batch by batch."""
     size = pipeline.segmentation_batch_size
-    under_way: deque[Future[_Heard]] = deque()
+    in_progress: deque[Future[_Batch]] = deque()
     # One torch thread for each: see `set_threads`.
     with ThreadPoolExecutor(at_once, "diarization", set_threads, (1,)) as executor:
         try:
             for first in range(0, number, size):
                 # In this thread, because a recording has a single read position.
                 samples = _read(pipeline._segmentation, recording, first, min(size, number - first))
-                under_way.append(executor.submit(_heard, pipeline, samples))
-                if len(under_way) > at_once:
-                    yield _result(under_way.popleft(), ask)
-            while under_way:
-                yield _result(under_way.popleft(), ask)
+                in_progress.append(executor.submit(_diarized, pipeline, samples))
+                if len(in_progress) > at_once:
+                    yield _result(in_progress.popleft(), ask)
+            while in_progress:
+                yield _result(in_progress.popleft(), ask)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _result(future: Future[_Heard], ask: Callable[[], None]) -> _Heard:
+def _result(future: Future[_Batch], ask: Callable[[], None]) -> _Batch:
     while not wait([future], _ASK_SECONDS).done:
         ask()
     return future.result()
@@ -150,7 +150,7 @@ def _read(inference: Any, recording: Recording, first: int, number: int) -> NDAr
     return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(samples, size)[::step])
 
 
-def _heard(pipeline: Any, samples: NDArray[np.float32]) -> _Heard:
+def _diarized(pipeline: Any, samples: NDArray[np.float32]) -> _Batch:
     """Segmentation and embeddings of a batch of windows, with samples (windows, samples)."""
     import torch
 
@@ -161,11 +161,11 @@ def _heard(pipeline: Any, samples: NDArray[np.float32]) -> _Heard:
     embeddings = _embedded(pipeline, waveforms, window, _masks(pipeline, active, samples.shape[1])[window, speaker])
     # pyannote's models return NaN for speakers that cannot be embedded.
     known = ~np.isnan(embeddings).any(axis=1)
-    return _Heard(np.rint(scores * 255).astype(np.uint8), active, embeddings[known], window[known], speaker[known])
+    return _Batch(np.rint(scores * 255).astype(np.uint8), active, embeddings[known], window[known], speaker[known])
 
 
 def _speech(pipeline: Any, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where somebody speaks, as in pyannote: powerset models return decisions, not probabilities."""
+    """Where each speaker speaks, as in pyannote: powerset models return decisions, not probabilities."""
     from pyannote.audio.utils.signal import binarize
 
     if pipeline._segmentation.model.specifications.powerset:
@@ -177,8 +177,8 @@ def _speech(pipeline: Any, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _masks(pipeline: Any, active: NDArray[np.bool_], samples: int) -> NDArray[np.float32]:
-    """Frames (windows, speakers, frames) by which each speaker is known: those in which nobody else speaks, if the
-    pipeline wants that and they are enough for an embedding."""
+    """The frames (windows, speakers, frames) for each speaker's embedding: those in which nobody else speaks, if the
+    pipeline is configured so and they are enough."""
     masks = active.transpose(0, 2, 1)
     if pipeline.embedding_exclude_overlap:
         fewest = np.ceil(active.shape[1] * pipeline._embedding.min_num_samples / samples)
@@ -190,7 +190,7 @@ def _masks(pipeline: Any, active: NDArray[np.bool_], samples: int) -> NDArray[np
 def _embedded(
     pipeline: Any, waveforms: Any, window: NDArray[np.int64], masks: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Embeddings (rows, dimension) of speakers of `window[row]` who are known by the frames `masks[row]`."""
+    """Embeddings (rows, dimension) of the speakers of `window[row]` in the frames `masks[row]`."""
     import torch
 
     size = pipeline.embedding_batch_size

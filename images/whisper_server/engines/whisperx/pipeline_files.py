@@ -1,7 +1,6 @@
 """The files of the diarization pipeline: in a folder, or in the Hugging Face cache, which is filled from the Hub.
 
-Each reason for which they may be missing has its own message, because each has another remedy. torch is not needed
-here.
+Each reason for missing files has its own message, because each has another remedy. This module does not need torch.
 """
 
 import logging

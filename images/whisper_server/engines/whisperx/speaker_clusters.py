@@ -29,12 +29,12 @@ def people(clustering: Any, found: LocalSpeakers, speakers: Speakers) -> NDArray
     """
     who = np.full((len(found.active), found.active.shape[2]), NOBODY, np.int16)
     if len(found.embeddings):
-        likeness = _likeness(found, _wanted(clustering, found, speakers))
-        rows = likeness.argmax(axis=1)
+        similarity = _similarity(found, _wanted(clustering, found, speakers))
+        rows = similarity.argmax(axis=1)
         if clustering.constrained_assignment:
             # Two speakers of a window are different people, unless there are more speakers than people.
-            scores = np.full((*who.shape, likeness.shape[1]), -2.0)
-            scores[found.window, found.speaker] = likeness
+            scores = np.full((*who.shape, similarity.shape[1]), -2.0)
+            scores[found.window, found.speaker] = similarity
             constrained = clustering.constrained_argmax(scores)[found.window, found.speaker]
             rows = np.where(constrained < 0, rows, constrained)
         who[found.window, found.speaker] = rows
@@ -79,16 +79,16 @@ def _without_a_pair(centroids: NDArray[np.float64], found: LocalSpeakers) -> NDA
 def _shares(centroids: NDArray[np.float64], found: LocalSpeakers) -> NDArray[np.float64]:
     """The share of the speech that is nearest to each centroid."""
     spoken = found.active.sum(axis=1)[found.window, found.speaker]
-    nearest = _likeness(found, centroids).argmax(axis=1)
+    nearest = _similarity(found, centroids).argmax(axis=1)
     shares: NDArray[np.float64] = np.bincount(nearest, weights=spoken, minlength=len(centroids)) / spoken.sum()
     return shares
 
 
-def _likeness(found: LocalSpeakers, centroids: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The cosine of the angle between each embedding and each centroid (rows, people)."""
+def _similarity(found: LocalSpeakers, centroids: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cosine similarity of each embedding and each centroid (rows, people)."""
     directions = (centroids / np.linalg.norm(centroids, axis=1, keepdims=True)).astype(np.float32)
-    likeness = found.embeddings @ directions.T
-    return np.asarray(likeness / np.linalg.norm(found.embeddings, axis=1, keepdims=True), np.float64)
+    similarity = found.embeddings @ directions.T
+    return np.asarray(similarity / np.linalg.norm(found.embeddings, axis=1, keepdims=True), np.float64)
 
 
 def _centroids(clustering: Any, found: LocalSpeakers, number: int | None) -> NDArray[np.float64]:
