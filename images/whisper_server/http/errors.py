@@ -163,10 +163,10 @@ def failure_of(error: Exception, request_id: str) -> Failure:
 def _from_framework(request: Request, error: HTTPException) -> HTTPException:
     match error.status_code:
         case 404:
-            return ApiError(404, "There is nothing at this address. GET /docs shows what there is.", code="not_found")
+            return ApiError(404, "This URL does not exist. GET /docs lists those that do.", code="not_found")
         case 405:
             allowed = (error.headers or {}).get("Allow", "another method")
-            message = f"This address does not take {request.method}. Use {allowed}."
+            message = f"This URL does not accept {request.method}. Use {allowed}."
             return ApiError(405, message, code="method_not_allowed", headers=error.headers)
     return error
 

@@ -120,7 +120,7 @@ class _Parser(MultiPartParser):
     def _count_text(self, size: int) -> None:
         self._text_bytes += size
         if self._text_bytes > _MAX_TEXT_BYTES:
-            raise MultiPartException(f"The text fields hold more than {_MAX_TEXT_BYTES // 1024} KB together.")
+            raise MultiPartException(f"The text fields have more than {_MAX_TEXT_BYTES // 1024} KB together.")
 
 
 def sent_as_text() -> ApiError:
@@ -144,12 +144,12 @@ def _refuse_other_content(request: Request) -> None:
     content_type = given.decode("latin-1").strip()
     if content_type == _FORM_TYPE:
         if options.get(b"charset", b"utf-8").decode("latin-1").lower() not in _CHARSETS:
-            raise ApiError(400, "The form's charset is none that is read here. Send UTF-8.", code="invalid_form")
+            raise ApiError(400, "The form's charset is not supported. Send UTF-8.", code="invalid_form")
         return
     if content_type not in ("", "application/x-www-form-urlencoded"):
         message = f"Send the parameters as {_FORM_TYPE}, not as {content_type[:100]}."
         raise ApiError(415, message, code="unsupported_media_type")
-    found = f"{content_type} can hold no file" if content_type else "the request has no Content-Type header"
+    found = f"{content_type} cannot contain a file" if content_type else "the request has no Content-Type header"
     message = f"`file` is required and was not sent: {found}. Send the parameters as {_FORM_TYPE}. {_LET_THE_LIBRARY}"
     raise ApiError(400, message, param="file", code="missing_parameter")
 
@@ -170,8 +170,8 @@ def _truncated(parser: _Parser) -> str:
     if not parser.begun:
         return f"`file` is required and was not sent: the form is empty, or its boundary is another. {_LET_THE_LIBRARY}"
     return (
-        "The form ends before its last boundary: it was cut off, or the Content-Type header states another boundary. "
-        f"Send all of it. {_LET_THE_LIBRARY}"
+        "The form ends before its last boundary: it was truncated, or the Content-Type header states another boundary. "
+        f"Send the complete form. {_LET_THE_LIBRARY}"
     )
 
 

@@ -192,7 +192,7 @@ def _model(speech_engine: Engine, wanted: str) -> Model:
     for present in _models(speech_engine):
         if present.id == wanted:
             return present
-    raise ModelNotFound(f"The model {wanted} is not on this machine. It is fetched when it is first used.")
+    raise ModelNotFound(f"The model {wanted} is not on this machine. It is downloaded when it is first used.")
 
 
 async def _pulled(speech_engine: Engine, wanted: str, pull: Pull) -> AsyncIterator[str]:

@@ -63,8 +63,8 @@ _MOST_PACKETS_WITHOUT_SOUND = 5000
 _MOST_DAMAGED_PARTS = 100
 _MOST_STREAMS = 100
 
-_NOT_AUDIO = "The file is not audio of a known format, or not whole. Send mp3, wav, m4a, flac, ogg or webm."
-_NO_SOUND = "The file holds no audio."
+_NOT_AUDIO = "The file is not in a known audio format, or is incomplete. Send mp3, wav, m4a, flac, ogg or webm."
+_NO_SOUND = "The file contains no audio."
 _DAMAGED = "The audio cannot be decoded: the file is damaged. Export or record it again."
 _UNKNOWN_CODEC = "The audio's codec is unknown here. Convert the file to mp3, wav, m4a, flac, ogg or webm."
 
@@ -258,10 +258,10 @@ def _frames(container: "av.container.InputContainer", stream: AudioStream) -> Ge
         if frames:
             since_sound = 0
         elif since_sound > _MOST_PACKETS_WITHOUT_SOUND:
-            raise UndecodableAudio(f"{_DAMAGED} {since_sound} packets in a row hold no sound.")
+            raise UndecodableAudio(f"{_DAMAGED} {since_sound} packets in a row contain no audio.")
         yield from frames
     if packets and not decoded:
-        raise UndecodableAudio(f"{_DAMAGED} None of its {packets} packets holds sound.")
+        raise UndecodableAudio(f"{_DAMAGED} None of its {packets} packets contains audio.")
     if damaged > max(_FEW_PACKETS, _MOST_DAMAGED * packets):
         raise UndecodableAudio(f"{_DAMAGED} {damaged} of its {packets} packets cannot be decoded.")
 
@@ -308,7 +308,8 @@ def _time(container: "av.container.InputContainer", frame: AudioFrame) -> float 
 def _refuse_truncated(stated: float, present: float) -> None:
     if stated - present > max(1.0, 0.005 * stated):
         raise UndecodableAudio(
-            f"The file was cut short: its header states {stated:.1f} s, it holds {present:.1f} s. Send the whole file."
+            f"The file was cut short: its header states {stated:.1f} s, but it contains {present:.1f} s. Send the "
+            "complete file."
         )
 
 

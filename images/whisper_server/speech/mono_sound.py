@@ -188,7 +188,7 @@ def _is_audible(samples: bytearray) -> bool:
 def refuse_longer(seconds: float, max_seconds: float) -> None:
     """Raises AudioTooLong for a recording, or what is known of it, that is longer than the limit; both in seconds."""
     if seconds > max_seconds:
-        raise AudioTooLong(f"The recording is longer than {max_seconds:g} s, the most that this server takes. Cut it.")
+        raise AudioTooLong(f"The recording is longer than {max_seconds:g} s, the limit of this server. Split it.")
 
 
 def refuse_implausible(rate: int, channels: int) -> None:

@@ -77,7 +77,7 @@ class Record:
         if not self.starved:
             message = (
                 f"The server ended {self.attempts} times while it worked on this recording. Send the recording in "
-                "parts, or ask the operator to look into the server's log."
+                "parts, or ask the administrator to check the server's log."
             )
             return Failure(message, "server_error", "file", "too_many_attempts")
         parts = "in parts"
@@ -86,6 +86,6 @@ class Record:
             parts = f"in parts of at most {minutes // 2} minutes: it came to minute {minutes}"
         message = (
             f"The server ran out of memory while it worked on this recording, {self.attempts} times in all. Send it "
-            f"{parts}. Or ask the operator for more memory."
+            f"{parts}. Or ask the administrator for more memory."
         )
         return Failure(message, "server_error", "file", "out_of_memory")

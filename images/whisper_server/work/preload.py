@@ -73,7 +73,7 @@ class Preload:
             self.diarization_check = DiarizationCheck(available=False, message=str(error))
             _logger.warning("diarization is unavailable: %s", error)
         except Exception:
-            message = "Whether speakers can be told apart could not be checked; the server's log says why."
+            message = "Whether diarization is available could not be checked; the server's log says why."
             self.diarization_check = DiarizationCheck(available=False, message=message)
             _logger.exception("diarization cannot be checked")
         else:

@@ -33,7 +33,7 @@ def test_other_names_are_refused(cache: ModelCache, name: str) -> None:
 
 def test_a_known_model_is_unavailable_without_a_hub(cache: ModelCache) -> None:
     assert cache.resolve("small") == "Systran/faster-whisper-small"
-    with pytest.raises(ModelUnavailable, match="hub cannot be reached"):
+    with pytest.raises(ModelUnavailable, match="Hub cannot be reached"):
         cache.fetch("Systran/faster-whisper-small", lambda _: None)
 
 

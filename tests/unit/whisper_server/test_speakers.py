@@ -20,7 +20,7 @@ from whisper_server.speech.errors import DiarizationUnavailable
 from whisper_server.speech.options import Speakers
 from whisper_server.work.preload import Preload
 
-NO_TOKEN = "Telling speakers apart needs a Hugging Face token, and the server has none."
+NO_TOKEN = "Speaker diarization needs a Hugging Face token, and the server has none."
 
 
 class ScriptedDiarization:

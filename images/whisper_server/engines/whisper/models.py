@@ -124,7 +124,7 @@ class ModelCache:
     def delete(self, model: str) -> None:
         """Deletes a model's files. Raises ModelProtected unless they could be downloaded again."""
         if model == self.default_model or not self._may_be_fetched(model) or huggingface_hub.is_offline_mode():
-            raise ModelProtected(f"The files of {model} are not for clients to delete: they could not be had again.")
+            raise ModelProtected(f"Clients may not delete the files of {model}: they could not be downloaded again.")
         with self._downloads[model]:
             cached = huggingface_hub.scan_cache_dir()
             revisions = [
@@ -176,10 +176,10 @@ def _is_whole(folder: Path) -> bool:
 def _download(model: str, progress: Callable[[Download], None]) -> None:
     missing = f"The model {model} is not on this machine, and"
     if huggingface_hub.is_offline_mode():
-        raise ModelUnavailable(f"{missing} the Hugging Face hub cannot be reached to fetch it.")
+        raise ModelUnavailable(f"{missing} the Hugging Face Hub cannot be reached to download it.")
     cache = Path(huggingface_hub.constants.HF_HUB_CACHE)
     cache.mkdir(parents=True, exist_ok=True)
-    with _explained(model, f"{missing} the Hugging Face hub cannot be reached to fetch it. Try again later."):
+    with _explained(model, f"{missing} the Hugging Face Hub cannot be reached to download it. Try again later."):
         files = huggingface_hub.snapshot_download(model, allow_patterns=_FILES, dry_run=True)
         total = sum(file.file_size or 0 for file in files if file.will_download)
         if shutil.disk_usage(cache).free < total + _SPARED_BYTES:
@@ -187,7 +187,7 @@ def _download(model: str, progress: Callable[[Download], None]) -> None:
     blobs = _repository(model) / "blobs"
     before = _size(blobs)
     with (
-        _explained(model, f"{missing} its download from the Hugging Face hub broke off. Try again later."),
+        _explained(model, f"{missing} its download from the Hugging Face Hub failed. Try again later."),
         ThreadPoolExecutor(max_workers=1) as executor,
     ):
         downloading = executor.submit(huggingface_hub.snapshot_download, model, allow_patterns=_FILES)
@@ -213,7 +213,7 @@ def _explained(model: str, unavailable: str) -> Iterator[None]:
         if isinstance(error, huggingface_hub.errors.HFValidationError) or isinstance(
             error.__cause__, huggingface_hub.errors.RepositoryNotFoundError
         ):
-            raise ModelNotFound(f"The hub has no model {model}, or does not show it to this server.") from error
+            raise ModelNotFound(f"The Hub has no model {model}, or this server may not access it.") from error
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _no_space(model, "is larger than expected") from error
         raise ModelUnavailable(unavailable) from error

@@ -103,7 +103,8 @@ class WhisperModels:
             # CTranslate2's message contains paths and devices of this machine: it is only logged.
             _logger.exception("%s cannot be loaded", name)
             raise ModelUnavailable(
-                f"The model {name} cannot be loaded; the server's log says why. Its files may have to be fetched again."
+                f"The model {name} cannot be loaded; the server's log says why. Its files may have to be downloaded "
+                "again."
             ) from error
         model.trim_windows = self._settings.short_windows
         return model

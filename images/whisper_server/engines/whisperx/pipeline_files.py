@@ -71,7 +71,7 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
         _logger.error("%s is no configuration of a pipeline: %s", folder / _CONFIG, error)
         raise DiarizationUnavailable(
             "The server's diarization model is broken: its config.yaml is missing or is no pipeline's. "
-            "Its administrator has to fetch it again."
+            "Its administrator has to download it again."
         ) from error
     loaded: Mapping[str, Any] = config
     return loaded
@@ -127,8 +127,8 @@ def _explanation(error: BaseException | None, repository: str, token: str | None
     _logger.warning("the hub does not give %s: %s", repository, status or type(error).__name__)
     if status in (401, 403, 404) and token is None:
         return DiarizationUnavailable(
-            f"Telling speakers apart needs a Hugging Face token, and the server has none. Accept the conditions at "
-            f"{conditions}, make a read token at {tokens}, and give it to the server."
+            f"Speaker diarization needs a Hugging Face token, and the server has none. Accept the conditions at "
+            f"{conditions}, create a read token at {tokens}, and give it to the server."
         )
     if status == 403:
         return DiarizationUnavailable(
@@ -137,16 +137,16 @@ def _explanation(error: BaseException | None, repository: str, token: str | None
         )
     if status == 401:
         return DiarizationUnavailable(
-            f"Hugging Face does not accept the server's token. Make a new read token at {tokens}, and give it to the "
+            f"Hugging Face does not accept the server's token. Create a new read token at {tokens}, and give it to the "
             "server."
         )
     if status == 404:
         return DiarizationUnavailable(
-            f"There is no {repository} on the Hugging Face hub, or the server's token may not see it. The server's "
+            f"There is no {repository} on the Hugging Face Hub, or the server's token may not access it. The server's "
             "administrator has to set WHISPER__DIARIZE_MODEL."
         )
     return DiarizationUnavailable(
-        f"The diarization model {repository} is not on this server, and the Hugging Face hub cannot be reached to "
-        "fetch it. Try again later.",
+        f"The diarization model {repository} is not on this server, and the Hugging Face Hub cannot be reached to "
+        "download it. Try again later.",
         retry_after=60,
     )

@@ -115,7 +115,7 @@ class TranscriptionForm(TranslationForm):
 
     def options(self, engine: Engine) -> Options:
         if self.include:
-            message = "Whisper models give no `logprobs`. The segments of verbose_json have an avg_logprob each."
+            message = "Whisper models provide no `logprobs`. The segments of verbose_json have an avg_logprob each."
             raise UnsupportedOption("include[]", message)
         found = self._voice_activity()
         return replace(
