@@ -1,3 +1,3 @@
-"""A reverse proxy that starts Compose stacks when they are asked for and stops them when they are not."""
+"""A reverse proxy that starts Compose stacks when a request arrives, and stops idle ones."""
 
 __version__ = "0.2.0"

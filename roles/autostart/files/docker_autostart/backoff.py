@@ -18,13 +18,13 @@ class StartBackoff:
 
     def __init__(self) -> None:
         self.failure: StartFailed | None = None
-        """Of the last start, None where it succeeded."""
+        """That of the last start; None if it succeeded."""
         self.retry_at = 0.0
         self._failures: deque[float] = deque()
         self._failures_in_a_row = 0
 
     def remaining(self, now: float) -> float:
-        """Seconds until the next start, 0 where it may begin."""
+        """Seconds until the next start is allowed; 0 if it is."""
         return max(0.0, self.retry_at - now)
 
     def failed(self, failure: StartFailed, now: float) -> float:

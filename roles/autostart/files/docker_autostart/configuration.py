@@ -1,4 +1,4 @@
-"""config.json: its format, its defaults, and what is wrong with it, by line and key."""
+"""config.json: its format, its defaults, and its problems, by line and key."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """One service. Times are in seconds, `compose_file` is None where Compose is to find the file itself."""
+    """One service. Times are in seconds; without a `compose_file` Compose finds the file itself."""
 
     host: str
     name: str
@@ -56,7 +56,7 @@ class Configuration:
     lines: Mapping[str, int] = field(compare=False, repr=False)
 
     def problem(self, host: str, key: str, message: str) -> Problem:
-        """A fault of `key` of the service `host` that only shows against the machine (`preflight`)."""
+        """A problem with `key` of the service `host` that only a check of the machine finds (`preflight`)."""
         line = self.lines.get(pointer("services", host, key), self.lines.get(pointer("services", host), 1))
         return Problem(line, f"services.{host}.{key}", message)
 
@@ -68,7 +68,7 @@ def normalize_host(host: str) -> str:
 
 
 def read_configuration(path: Path) -> Configuration:
-    """Raises `ConfigurationError` also for a file that cannot be read."""
+    """Raises `ConfigurationError`, also for an unreadable file."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -57,8 +57,8 @@ class ClientConnection(web.RequestHandler):
             self._head_timer = self._loop.call_later(HEADER_TIMEOUT, self.force_close)
         super().data_received(data)
         if self._body is not None and self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
-            # What cannot be parsed in the middle of a body is queued as the next request; whoever reads the body would
-            # wait for its end for ever.
+            # aiohttp queues what it cannot parse within a body as the next request; a reader of the body would wait for
+            # its end forever.
             self._body.set_exception(web.RequestPayloadError("malformed body"))
             self._body.feed_eof()
 
@@ -113,17 +113,17 @@ class ClientConnections(web.Server):
         super().__init__(handle, request_factory=self._request, handler_cancellation=True)
         self._ends = False
 
-    async def end(self, patience: float, meanwhile: Callable[[], None]) -> None:
-        """Return when all connections are closed, or after `patience` seconds; none is accepted any more.
+    async def end(self, timeout: float, meanwhile: Callable[[], None]) -> None:
+        """Return when all connections are closed, or after `timeout` seconds; none is accepted any more.
 
         `meanwhile` is called every `ENDING_POLL` seconds, to end requests that take too long.
 
-        An idle one is not closed at once: its client may be sending the next request, which would be lost. A request
-        that comes is answered with `Connection: close` (RFC 9112, section 9.6).
+        An idle connection is not closed immediately: its client may be sending the next request, which would be lost.
+        Responses have `Connection: close` from now on (RFC 9112, section 9.6).
         """
         self._ends = True
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + patience
+        deadline = loop.time() + timeout
         while self.connections and loop.time() < deadline:
             meanwhile()
             for connection in cast(list[ClientConnection], self.connections):
@@ -156,14 +156,15 @@ class ClientConnections(web.Server):
         )
 
 
-async def give_up_body(request: web.BaseRequest, waits_since: Callable[[], float | None], patience: float) -> None:
-    """End the wait for a body whose client left, or lets a reader wait for more than `patience` seconds.
+async def give_up_body(request: web.BaseRequest, waits_since: Callable[[], float | None], timeout: float) -> None:
+    """End the wait for a body if the client disconnects, or sends nothing for more than `timeout` seconds.
 
-    `waits_since`: loop time since which a reader waits for more of the body, None while nobody reads it.
+    `waits_since` returns the loop time since which a reader waits for more of the body; None while nobody reads it.
 
-    The event loop does not see the end of a connection that it does not read from; the kernel does. A client that
-    closed only its sending half has left, too: a proxy in front that closes cannot be told from it. Where more was sent
-    than the socket holds, the kernel learns of an orderly end only when that is read: then the deadline ends the wait.
+    The event loop does not notice that a connection is closed while it does not read from it; the kernel does. A client
+    that closed only its sending half counts as disconnected, because a proxy in front that disconnects looks the same.
+    If more was sent than the socket buffers, the kernel notices an orderly close only when that is read; then the
+    timeout ends the wait.
     """
     while not request.content.is_eof() and request.transport is not None:
         connection: socket.socket = request.transport.get_extra_info("socket")
@@ -172,7 +173,7 @@ async def give_up_body(request: web.BaseRequest, waits_since: Callable[[], float
             request.transport.abort()
             return
         since = waits_since()
-        if since is not None and asyncio.get_running_loop().time() > since + patience:
+        if since is not None and asyncio.get_running_loop().time() > since + timeout:
             request.content.set_exception(TimeoutError())
             return
         await asyncio.sleep(BODY_POLL)

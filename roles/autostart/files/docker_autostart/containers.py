@@ -9,16 +9,16 @@ class Stack(Protocol):
     """Starts, stops and counts the containers of one service."""
 
     async def start(self) -> None:
-        """Start what does not run and return when all of it can take requests. Raises `StartFailed`."""
+        """Start stopped containers, and return when all accept requests. Raises `StartFailed`."""
 
     async def stop(self) -> None:
         """Raises `StopFailed`."""
 
     async def running(self) -> tuple[int, int]:
-        """How many of its containers run, of how many. Raises `EngineUnavailable`."""
+        """The number of running containers, and of all containers. Raises `EngineUnavailable`."""
 
     async def busy(self) -> int | None:
-        """The number of background jobs; None where the container does not say."""
+        """The number of background jobs; None if the container does not report it."""
 
 
 class RunningContainers:

@@ -1,4 +1,4 @@
-"""The Docker Engine API, as far as this daemon needs it: what runs, start one, what happens."""
+"""The part of the Docker Engine API that the daemon needs: inspect and start containers, memory, events."""
 
 import asyncio
 import logging
@@ -23,8 +23,8 @@ class Container:
     """A container as the engine describes it.
 
     `status` is the engine's: created, running, paused, restarting, removing, exited, dead. `health` is starting,
-    healthy or unhealthy, None where there is no healthcheck. `created` is Unix time in seconds, `started` the time of
-    the last start as the engine wrote it down then.
+    healthy or unhealthy, None without a healthcheck. `created` is Unix time in seconds, `started` the time of the last
+    start in the engine's own notation.
     """
 
     name: str
@@ -53,18 +53,18 @@ class Memory:
 
 @dataclass(frozen=True)
 class ContainerEvent:
-    """Something happened to the container `name`; `action` is the engine's word: start, die, oom, health_status: …"""
+    """An event of the container `name`; `action` is one of the engine's: start, die, oom, health_status: …"""
 
     name: str
     action: str
 
 
 class EngineRefused(Exception):
-    """The engine answered with an error."""
+    """The engine responded with an error."""
 
 
 class Engine(Protocol):
-    """What a stack asks of the engine. Everything raises `EngineUnavailable`."""
+    """The part that a stack uses. All methods raise `EngineUnavailable`."""
 
     async def inspect(self, names: tuple[str, ...]) -> list[Container | None]:
         """In the order of `names`; None for a container that does not exist."""
@@ -74,7 +74,7 @@ class Engine(Protocol):
 
 
 class DockerEngine:
-    """`Engine` over the socket that the environment names, as the `docker` command finds it."""
+    """`Engine` over the socket that the `docker` command would use in this environment."""
 
     def __init__(self) -> None:
         self._docker = aiodocker.Docker(timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT))
@@ -111,9 +111,9 @@ class DockerEngine:
         return Memory(max(0, memory["usage"] - cache), memory.get("limit", 0))
 
     async def events(self) -> AsyncIterator[ContainerEvent | None]:
-        """What happens to containers; None whenever the engine begins to answer.
+        """Container events, and None whenever the engine has become available.
 
-        Never ends: when the engine goes away this waits for its return.
+        Never ends: it reconnects when the engine has stopped.
         """
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What can go wrong with a request before a container has responded to it; `error_responses` turns these into HTTP."""
+"""Errors of requests to which no container has responded; `error_responses` turns them into HTTP responses."""
 
 
 class RequestError(Exception):

@@ -114,10 +114,10 @@ class Fleet:
         Waits while the others are in use. Raises `StartAbandoned` when nobody waits for `service` in the meantime.
         """
         self._granted.discard(service)
-        patience = asyncio.get_running_loop().time() + service.settings.start_timeout
+        give_up_at = asyncio.get_running_loop().time() + service.settings.start_timeout
         async with self._room:
             while not self._fits(service):
-                if not service.waiting and asyncio.get_running_loop().time() > patience:
+                if not service.waiting and asyncio.get_running_loop().time() > give_up_at:
                     raise StartAbandoned
                 await self._evict_one_for(service)
             self._granted.add(service)

@@ -11,7 +11,7 @@ from json_source_map import handle, types  # type: ignore[import-untyped]
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault of a configuration; `line` counts from 1, `key` is dotted from the root of the document."""
+    """One problem of a configuration; `line` counts from 1, `key` is a dotted path from the root of the document."""
 
     line: int
     key: str
@@ -22,7 +22,7 @@ class Problem:
 
 
 class ConfigurationError(Exception):
-    """The file cannot be applied. `problems` is everything that is wrong with it."""
+    """The configuration cannot be applied; `problems` has all reasons."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
@@ -30,9 +30,9 @@ class ConfigurationError(Exception):
 
 
 def load(text: str) -> tuple[Any, dict[str, int], list[Problem]]:
-    """The document, the line of each of its JSON pointers, and keys that stand twice in their object.
+    """The document, the line of each of its JSON pointers, and a problem for each duplicate key.
 
-    Raises `ConfigurationError` for what is not JSON.
+    Raises `ConfigurationError` for invalid JSON.
     """
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
@@ -58,7 +58,7 @@ class JsonObject:
             self.complain("", f"must be an object, not {_json_name(value)}")
 
     def take(self, key: str, check: Callable[[Any], Any], default: Any, *, required: bool = False) -> Any:
-        """The checked value of `key`, or `default` where it is absent or wrong; what is wrong is noted."""
+        """The checked value of `key`, or `default` if it is absent or invalid; problems are recorded."""
         self._known.append(key)
         if key not in self._values:
             if required:
@@ -102,7 +102,7 @@ class JsonObject:
 
 
 def _positions(text: str) -> tuple[dict[str, int], list[Problem]]:
-    """The line of every JSON pointer (RFC 6901), and a problem for every key that stands twice in its object."""
+    """The line of every JSON pointer (RFC 6901), and a problem for every duplicate key."""
     lines: dict[str, int] = {}
     problems: list[Problem] = []
     for pointer, entry in handle.value(source=text, current_location=types.Location(0, 0, 0)):

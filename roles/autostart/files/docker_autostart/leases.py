@@ -18,8 +18,8 @@ def _never() -> None:
 class Lease:
     """An admitted request. `generation` counts the service's starts; `keeps_running`: it keeps the service running.
 
-    `waits_since` says since which loop time the client is waited for, None where it is not. A request that can be cut
-    runs within `limit`, an `asyncio.timeout(None)`.
+    `waits_since` returns the loop time since which the proxy waits for the client, None if it does not. A request that
+    can be cut runs within `limit`, an `asyncio.timeout(None)`.
     """
 
     generation: int

@@ -38,9 +38,9 @@ from docker_autostart.upstream import Answer, Upstream
 IDLE_TIMEOUT = 600.0
 UPLOAD_PIECE = 64 * 1024
 UPLOAD_STALL = 60.0
-"""For which a client may be waited for until it has sent `UPLOAD_PIECE` bytes more, in seconds.
+"""Seconds within which a client must send another `UPLOAD_PIECE` bytes.
 
-An upload keeps its service running, and with it the memory that another may need: one that trickles must not do so.
+An upload keeps its service running and its memory in use, which another service may need; a trickling one must not.
 """
 PAGE_RETRY = 2.0
 
@@ -50,7 +50,7 @@ _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 log = logging.getLogger("docker_autostart")
 
 CLIENT = "X-Remote-User"
-"""In which nginx names the API key or user that it authenticated, whatever the client sends in it."""
+"""Header in which nginx passes the authenticated API key or user; it replaces what the client sent."""
 
 Outcome = Callable[[str, int, str, str], None]
 """host ("" where unknown), status, cold, warm or asleep (`metrics.REQUESTS`), client."""

@@ -3,7 +3,7 @@
 from docker_autostart.errors import Asleep, ServiceRemoved, StartTimeout, Stopping
 
 RETRY_LATER = 5.0
-"""`Retry-After` where nothing better is known, in seconds."""
+"""Default of `Retry-After`, in seconds."""
 
 
 def asleep(name: str) -> Asleep:

@@ -26,7 +26,7 @@ async def start_within_limit(name: str, steps: Callable[[], Awaitable[None]]) ->
 async def run_unless(
     work: Coroutine[None, None, None], changed: asyncio.Event, is_ended: Callable[[], bool]
 ) -> asyncio.Task[None]:
-    """The finished task of `work`, cancelled if `is_ended`, which is asked whenever `changed` is set."""
+    """The finished task of `work`. It is cancelled once `is_ended` returns true, checked whenever `changed` is set."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
     try:

@@ -1,8 +1,8 @@
 """Sends requests to containers on reused or new connections, and reads the heads of responses.
 
-Of aiohttp's client these are the connector, the writer and the parser. Its session is left out: cookies, redirects and
-decompression are no business of a proxy, and it repeats a request where only the proxy can tell whether that loses its
-body.
+Uses the connector, the writer and the parser of aiohttp's client, but not its session: a proxy must not handle cookies,
+redirects or compression, and the session repeats requests, although only the proxy knows whether their body can be sent
+again.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class Upstream:
     """Connections to the containers' ports on this machine."""
 
     def __init__(self, idle_timeout: float) -> None:
-        """Within a running loop. `idle_timeout`: of an answer and between its parts, in seconds."""
+        """Within a running loop. `idle_timeout`: seconds until a response begins, and between its parts."""
         self._idle_timeout = idle_timeout
         self._connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_SECONDS)
         self._destinations: dict[int, aiohttp.ClientRequest] = {}
