@@ -62,3 +62,8 @@ EXPORTERS = ["prometheus-node-exporter", "python3-cryptography"]
 )
 def test_each_mode_has_its_packages(evaluate: Evaluate, variables: dict[str, Any], packages: list[str]) -> None:
     assert evaluate("monitoring", "__monitoring_packages", **variables) == packages
+
+
+@pytest.mark.parametrize("path", ["__monitoring_folder", "__monitoring_heartbeat_file"])
+def test_removing_the_firewall_deletes_none_of_its_files(evaluate: Evaluate, path: str) -> None:
+    assert not evaluate("monitoring", path).startswith(evaluate("firewall", "__firewall_directory") + "/")

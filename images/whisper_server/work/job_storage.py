@@ -73,7 +73,7 @@ class JobStorage:
     """Jobs by id, without the rules of `JobStore`. Several threads and processes may use the same folder.
 
     Methods that change a job raise StorageFull if the disk is full, and have then changed nothing. Those that take an
-    attempt change nothing if it has lost the job, and return whether it still had it.
+    attempt change nothing if it has lost the job; if they return a bool, it says whether the attempt still had it.
     """
 
     def __init__(self, settings: Settings) -> None:
