@@ -1,8 +1,8 @@
 """Jobs of versions that stored them with huey, so that neither an upgrade nor a rollback to such a version loses any.
 
 huey's table `kv`, in the same file, has pickled values under the keys `job.ID.record`, `job.ID.transcript` and
-`job.ID.MARK`. This version keeps the table and reads it at startup. It also maintains a record in it for each
-unfinished job, because those versions offer a job without a worker to one. The values of a deleted job are deleted too.
+`job.ID.MARK`. This version reads it at startup. It also maintains a record in it for each unfinished job, because those
+versions offer a job without a worker to one. The values of a deleted job are deleted too.
 
 Delete this module when nobody rolls back to such a version any more.
 """
@@ -26,6 +26,18 @@ _logger = logging.getLogger("whisper_server")
 # Seconds without a sign of life after which those versions give up on a worker.
 _LEASE_SECONDS = 30
 
+# As huey 3.5 creates them.
+_VALUES_TABLE = """
+CREATE TABLE IF NOT EXISTS kv (
+    queue TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (queue, key)
+)
+"""
+_QUEUE_TABLE = """
+CREATE TABLE IF NOT EXISTS task (
+    id INTEGER NOT NULL PRIMARY KEY, queue TEXT NOT NULL, data BLOB NOT NULL, priority REAL NOT NULL DEFAULT 0.0
+)
+"""
+
 # Without the transcripts: each may be 10 MB.
 _VALUES = """
 SELECT key, CASE WHEN key LIKE '%.transcript' THEN NULL ELSE value END AS value
@@ -34,9 +46,10 @@ FROM kv WHERE queue = 'whisper' AND key LIKE 'job.%'
 _KINDS = ("record", "transcript", "cancelled", "lease", "lost")
 
 
-def is_there(connection: Connection) -> bool:
-    """Whether such a version has used this file."""
-    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'kv'").fetchone() is not None
+def create_tables(connection: Connection) -> None:
+    """Creates huey's tables if no such version has: one may be deployed later."""
+    connection.execute(_VALUES_TABLE)
+    connection.execute(_QUEUE_TABLE)
 
 
 def records(connection: Connection) -> Mapping[str, Record | None]:
@@ -63,18 +76,16 @@ def transcript(connection: Connection, job_id: str) -> bytes | None:
 
 def show(connection: Connection, record: Record) -> None:
     """Adds an unfinished job to the table, as a waiting one, for the case of a rollback."""
-    if is_there(connection):
-        hide(connection, record.id)
-        shown = {"order": json.loads(TypeAdapter(JobRequest).dump_json(record.request)), "created": record.created}
-        row = ("whisper", f"job.{record.id}.record", pickle.dumps(json.dumps(shown)))
-        connection.execute("INSERT INTO kv (queue, key, value) VALUES (?, ?, ?)", row)
+    hide(connection, record.id)
+    shown = {"order": json.loads(TypeAdapter(JobRequest).dump_json(record.request)), "created": record.created}
+    row = ("whisper", f"job.{record.id}.record", pickle.dumps(json.dumps(shown)))
+    connection.execute("INSERT INTO kv (queue, key, value) VALUES (?, ?, ?)", row)
 
 
 def hide(connection: Connection, job_id: str) -> None:
     """Deletes a job from the table."""
-    if is_there(connection):
-        keys = [(f"job.{job_id}.{kind}",) for kind in _KINDS]
-        connection.executemany("DELETE FROM kv WHERE queue = 'whisper' AND key = ?", keys)
+    keys = [(f"job.{job_id}.{kind}",) for kind in _KINDS]
+    connection.executemany("DELETE FROM kv WHERE queue = 'whisper' AND key = ?", keys)
 
 
 def _read(job_id: str, stored: Mapping[str, bytes | None]) -> Record | None:

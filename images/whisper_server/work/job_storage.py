@@ -230,8 +230,7 @@ class JobStorage:
 
     def _take_over_earlier(self, connection: Connection) -> None:
         """Applies the changes that an earlier version made to the jobs of this folder (see `earlier_jobs`)."""
-        if not earlier_jobs.is_there(connection):
-            return
+        earlier_jobs.create_tables(connection)
         earlier_jobs.empty_queue(connection)
         earlier = earlier_jobs.records(connection)
         known = {row["id"]: row["status"] for row in connection.execute("SELECT id, status FROM job")}

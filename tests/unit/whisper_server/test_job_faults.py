@@ -37,8 +37,10 @@ TTL = 600
 
 # As huey 3.5 makes them.
 HUEY_TABLES = """
-create table kv (queue text not null, key text not null, value blob not null, primary key(queue, key));
-create table task (id integer not null primary key, queue text not null, data blob not null, priority real not null);
+create table if not exists kv (queue text not null, key text not null, value blob not null, primary key(queue, key));
+create table if not exists task (
+    id integer not null primary key, queue text not null, data blob not null, priority real not null
+);
 """
 
 
