@@ -288,3 +288,66 @@ def test_a_site_of_files_passes_nothing_on(render: Render) -> None:
     assert "    root /var/www/portal;\n" in site
     assert f'add_header Content-Security-Policy "{policy}" always;' in site
     assert "include snippets/basic-auth.conf;" in site
+
+
+PORTAL = {
+    "name": "portal.example.com",
+    "root": "/var/www/portal",
+    "certificate": "/etc/ssl/portal.example.com",
+    "services": [
+        {"path": "whisper", "host": "whisper.example.com", "upstream": "127.0.0.1:8890"},
+        {"path": "whisperx", "host": "whisperx.example.com", "upstream": "127.0.0.1:8890"},
+    ],
+}
+
+
+def location(site: str, head: str) -> str:
+    """Directives of one location."""
+    found = re.search(rf"^    location {re.escape(head)} \{{\n(.*?)^    \}}$", site, re.MULTILINE | re.DOTALL)
+    assert found, head
+    return found[1]
+
+
+@pytest.mark.parametrize("name", ["whisper", "whisperx"])
+def test_a_site_of_files_forwards_to_services_below_a_path(render: Render, name: str) -> None:
+    site = render("nginx", "site.conf.j2", item=PORTAL, ansible_facts=TRIXIE)
+    assert f"upstream upstream.portal.example.com.{name} {{\n    server 127.0.0.1:8890;\n" in site
+    forwarded = location(site, f"/services/{name}/")
+    lines = [line.strip() for line in forwarded.splitlines()]
+    assert lines == [
+        f"set $service_host {name}.example.com;",
+        f'set $service_prefix "/services/{name}";',
+        f"rewrite (?s)^/services/{name}(/.*)$ $1 break;",
+        "include snippets/whisper-services-proxy.conf;",
+        f"proxy_pass http://upstream.portal.example.com.{name};",
+    ]
+
+
+@pytest.mark.parametrize(("item", "prefix"), [(SITE, ""), (PORTAL, "/services/whisper"), (PORTAL, "/services/whisperx")])
+def test_what_is_restricted_is_restricted_at_every_address_of_a_service(
+    render: Render, item: dict[str, str], prefix: str
+) -> None:
+    site = render("nginx", "site.conf.j2", item=item, ansible_facts=TRIXIE)
+    assert "auth_request /.models;" in location(site, f"~ ^{prefix}/(v1/models|api/(ps|pull))(/|$)")
+    assert "auth_request /.metrics;" in location(site, f"~ ^{prefix}/metrics/?$")
+    assert "proxy_pass" not in location(site, f"~ ^{prefix}/busy/?$")
+    assert site.count("if ($refused_page) {") == 1
+    for internal in ("= /.models", "= /.metrics"):
+        assert "internal;" in location(site, internal)
+
+
+def test_redirects_of_a_service_stay_below_its_path(render: Render) -> None:
+    lines = render("nginx", "proxy.conf.j2").splitlines()
+    for line in (
+        "proxy_set_header Host $service_host;",
+        "proxy_redirect http://$service_host/ $service_prefix/;",
+        "proxy_redirect https://$service_host/ $service_prefix/;",
+        "proxy_redirect / $service_prefix/;",
+    ):
+        assert line in lines
+
+
+def test_a_page_may_be_reloaded_several_times_within_the_limit(render: Render) -> None:
+    """It consists of some 40 files."""
+    page = render("nginx", "site.conf.j2", item=PORTAL, ansible_facts=TRIXIE, nginx_address_requests_per_second=10)
+    assert "    limit_req zone=whisper_services_addresses burst=300 nodelay;\n" in page
