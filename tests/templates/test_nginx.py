@@ -323,7 +323,9 @@ def test_a_site_of_files_forwards_to_services_below_a_path(render: Render, name:
     ]
 
 
-@pytest.mark.parametrize(("item", "prefix"), [(SITE, ""), (PORTAL, "/services/whisper"), (PORTAL, "/services/whisperx")])
+@pytest.mark.parametrize(
+    ("item", "prefix"), [(SITE, ""), (PORTAL, "/services/whisper"), (PORTAL, "/services/whisperx")]
+)
 def test_what_is_restricted_is_restricted_at_every_address_of_a_service(
     render: Render, item: dict[str, str], prefix: str
 ) -> None:

@@ -114,7 +114,23 @@ def test_sites_lead_to_the_daemon_with_a_certificate_each(evaluate: Evaluate, wi
     ]
     assert (portal["name"], portal["root"]) == (PORTAL, "/var/www/whisper-portal")
     assert f"connect-src 'self' https://{FASTER_WHISPER} https://{WHISPERX};" in portal["content_security_policy"]
+    assert "media-src blob:;" in portal["content_security_policy"]
     assert "upstream" not in portal
+    assert portal["services"] == [
+        {"path": "whisper", "host": FASTER_WHISPER, "upstream": "127.0.0.1:8890"},
+        {"path": "whisperx", "host": WHISPERX, "upstream": "127.0.0.1:8890"},
+    ]
+
+
+@pytest.mark.parametrize(("variables", "speakers"), [({}, False), ({"whisperx_hf_token": "hf_abc"}, True)])
+def test_the_page_offers_speakers_where_they_can_be_told(
+    evaluate: Evaluate, wiring: dict[str, Any], variables: dict[str, Any], speakers: bool
+) -> None:
+    services = evaluate("portal", "__portal_page_services", **wiring, nginx_client_max_body_size="1G", **variables)
+    assert [(service["path"], service["limit"], service["speakers"]) for service in services] == [
+        ("whisper", 1024**3, False),
+        ("whisperx", 1024**3, speakers),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ function open() {
   const chosen = choice.selectedOptions[0];
   history.replaceState(null, "", `#${chosen.id}`);
   ui = SwaggerUIBundle({
-    url: choice.value,
+    // Absolute, because fetch refuses an address relative to one with a user and password in it.
+    url: new URL(choice.value, location.origin).href,
     dom_id: "#swagger-ui",
     validatorUrl: null,
     tryItOutEnabled: true,

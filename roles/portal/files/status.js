@@ -21,7 +21,7 @@ function show(states) {
 async function update() {
   if (document.hidden) return;
   try {
-    const answer = await fetch("/status.json", { cache: "no-store" });
+    const answer = await fetch(new URL("/status.json", location.origin), { cache: "no-store" });
     show(answer.ok ? await answer.json() : {});
   } catch {
     show({});

@@ -1,0 +1,145 @@
+// The history: recordings, where each stands, and its file where the browser keeps it.
+
+import * as corrections from "./corrections.js";
+import { announce } from "./signals.js";
+import * as storage from "./storage.js";
+
+/** What the person chose. @typedef {{ speakers: boolean, language: string, count: number | null, words: string }} Options */
+/** @typedef {"recording" | "stored" | "waiting" | "sending" | "queued" | "working" | "done" | "failed" | "cancelled"} State */
+/** `code` is the end of a key of english.js, `error.…`. @typedef {{ code: string, message: string }} Problem */
+/**
+ * An entry of the history. `created` is in milliseconds since the epoch; `kept` says whether the browser keeps the file.
+ *
+ * @typedef {{
+ *   id: string,
+ *   title: string,
+ *   fileName: string,
+ *   created: number,
+ *   bytes: number,
+ *   type: string,
+ *   state: State,
+ *   options: Options,
+ *   service: string,
+ *   job: string | null,
+ *   problem: Problem | null,
+ *   kept: boolean,
+ *   recovered?: boolean,
+ * }} Recording
+ */
+/** @typedef {{ transcript: import("./transcript.js").Transcript, corrections: corrections.Corrections }} Stored */
+
+/** Files that the browser did not keep, while this page is open. @type {Map<string, Blob>} */
+const unkept = new Map();
+
+/** @returns {Promise<Recording[]>} The newest first. */
+export async function list() {
+  const all = await storage.readAll("recordings");
+  return all.sort((one, other) => other.created - one.created);
+}
+
+/**
+ * @param {string} id
+ * @returns {Promise<Recording | undefined>}
+ */
+export function get(id) {
+  return storage.read("recordings", id);
+}
+
+/**
+ * @param {Omit<Recording, "id" | "created" | "job" | "problem"> & { job?: string }} about
+ * @returns {Promise<Recording>}
+ */
+export async function add(about) {
+  const recording = { job: null, problem: null, ...about, id: crypto.randomUUID(), created: Date.now() };
+  await storage.write("recordings", recording.id, recording);
+  announce({ type: "stored", id: recording.id });
+  return recording;
+}
+
+/**
+ * @param {string} id
+ * @param {Partial<Recording>} changes
+ * @param {State[]} [from] Only if it is in one of these states.
+ * @returns {Promise<Recording | undefined>} Undefined if it was deleted.
+ */
+export async function change(id, changes, from) {
+  const changed = await storage.update("recordings", id, (recording) => (!from || from.includes(recording.state) ? { ...recording, ...changes } : recording));
+  announce({ type: "stored", id });
+  return changed;
+}
+
+/**
+ * Keeps a file as long as the page is open, and in the browser if that is wanted and there is space.
+ *
+ * @param {string} id
+ * @param {Blob} audio
+ * @param {boolean} keep
+ * @returns {Promise<boolean>} Whether the browser keeps it.
+ */
+export async function putAudio(id, audio, keep) {
+  unkept.set(id, audio);
+  if (!keep) return false;
+  try {
+    await storage.write("audio", id, audio);
+  } catch (error) {
+    if (error instanceof DOMException) return false;
+    throw error;
+  }
+  unkept.delete(id);
+  return true;
+}
+
+/**
+ * @param {string} id
+ * @returns {Promise<Blob | undefined>}
+ */
+export async function audioOf(id) {
+  return unkept.get(id) ?? storage.read("audio", id);
+}
+
+/** Deletes the files of all finished recordings. */
+export async function forgetAudio() {
+  for (const { id, state } of await list()) {
+    if (state !== "done") continue;
+    unkept.delete(id);
+    await storage.remove("audio", id);
+    await change(id, { kept: false });
+  }
+}
+
+/** @param {string} id */
+export async function remove(id) {
+  unkept.delete(id);
+  await storage.remove("audio", id);
+  await storage.remove("pieces", storage.piecesOf(id));
+  await storage.remove("transcripts", id);
+  await storage.remove("recordings", id);
+  announce({ type: "stored", id });
+}
+
+/**
+ * @param {string} id
+ * @param {import("./transcript.js").Transcript} transcript
+ */
+export async function putTranscript(id, transcript) {
+  await storage.write("transcripts", id, { transcript, corrections: corrections.none() });
+}
+
+/**
+ * @param {string} id
+ * @returns {Promise<Stored | undefined>}
+ */
+export function transcriptOf(id) {
+  return storage.read("transcripts", id);
+}
+
+/**
+ * @param {string} id
+ * @param {(before: corrections.Corrections) => corrections.Corrections} change
+ * @returns {Promise<Stored | undefined>} Undefined if it was deleted. Raises DOMException without space.
+ */
+export async function correct(id, change) {
+  const stored = await storage.update("transcripts", id, (before) => ({ ...before, corrections: change(before.corrections) }));
+  announce({ type: "stored", id });
+  return stored;
+}
