@@ -90,6 +90,12 @@ def test_extensions_reach_the_engine(http: httpx.Client, engine: ScriptedEngine)
     assert (second.speakers, second.word_timestamps) == (Speakers(2), True)
 
 
+def test_words_to_expect_are_passed_on(http: httpx.Client, engine: ScriptedEngine) -> None:
+    assert transcribe(http, hotwords="Zoë, Ägir").status_code == 200
+    assert transcribe(http).status_code == 200
+    assert [options.hotwords for options in engine.asked] == ["Zoë, Ägir", None]
+
+
 def test_words_when_asked_for(http: httpx.Client) -> None:
     segments = transcribe(http, word_timestamps="true").json()["segments"]
     assert segments[0]["words"][1] == {

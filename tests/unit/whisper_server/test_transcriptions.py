@@ -84,7 +84,7 @@ def test_granularities(http: httpx.Client, field: str, granularities: list[str],
     body = http.post(URL, files={"file": AUDIO}, data=form).json()
     assert body.keys() & {"words", "segments"} == present
     if "words" in present:
-        assert body["words"][0] == {"word": "Good", "start": 0.0, "end": 0.4}
+        assert body["words"][0] == {"word": "Good", "start": 0.0, "end": 0.4, "probability": 0.9}
 
 
 def test_words_are_not_computed_when_the_format_cannot_show_them(http: httpx.Client, engine: ScriptedEngine) -> None:

@@ -26,9 +26,12 @@ class TranscriptionJson(BaseModel):
 
 
 class TranscriptionWord(BaseModel):
+    """`probability`, between 0 and 1, is not in OpenAI's specification; faster-whisper-server and speaches have it."""
+
     word: str
     start: float
     end: float
+    probability: float
 
 
 class TranscriptionSegment(BaseModel):
@@ -94,7 +97,9 @@ def _verbose_json(transcript: Transcript, granularities: Collection[Granularity]
 
 def _words(transcript: Transcript) -> Iterator[TranscriptionWord]:
     for word in transcript.words:
-        yield TranscriptionWord(word=word.word.strip(), start=word.start, end=word.end)
+        yield TranscriptionWord(
+            word=word.word.strip(), start=word.start, end=word.end, probability=round(word.probability, 3)
+        )
 
 
 def _segments(transcript: Transcript) -> Iterator[TranscriptionSegment]:

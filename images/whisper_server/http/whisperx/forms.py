@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from fastapi import File, Form, UploadFile
 
-from whisper_server.http.form_fields import BATCH_SIZE, LANGUAGE, TRACK, DiarizationFields, known_language
+from whisper_server.http.form_fields import BATCH_SIZE, LANGUAGE, MAX_PROMPT, TRACK, DiarizationFields, known_language
 from whisper_server.http.formats import Format
 from whisper_server.http.json_pieces import Granularity
 from whisper_server.speech.engine import Engine
@@ -29,6 +29,9 @@ class TranscribeForm(DiarizationFields):
         Literal["json", "srt", "vtt", "txt", "tsv"], Form(description="Format of the answer.")
     ] = "json"
     word_timestamps: Annotated[bool, Form(description="Give the words of every segment too.")] = False
+    hotwords: Annotated[str, Form(max_length=MAX_PROMPT, description="Names and terms that are likely to be said.")] = (
+        ""
+    )
     batch_size: Annotated[
         int, Form(ge=1, le=16, description="Windows of 30 s decoded at once: faster for long recordings, less exact.")
     ] = BATCH_SIZE
@@ -54,6 +57,7 @@ class TranscribeForm(DiarizationFields):
             task=self.task,
             language=known_language(self.language, engine),
             word_timestamps=self.word_timestamps,
+            hotwords=self.hotwords or None,
             batch_size=self.batch_size,
             speakers=speakers if self.diarize else None,
             align=self.align,
