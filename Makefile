@@ -43,7 +43,7 @@ bundle: tools engine ## Build an offline bundle: make bundle HOST=srv1.example.c
 .PHONY: tools dev-tools engine images models wheels
 tools: .venv/ansible.stamp ## Install Ansible into .venv
 
-dev-tools: .venv/dev.stamp ## Install test tools and linters into .venv
+dev-tools: .venv/dev.stamp .venv/javascript.stamp ## Install test tools and linters into .venv
 
 .venv/ansible.stamp: ansible.lock
 	tools/install-lock $<
@@ -51,6 +51,13 @@ dev-tools: .venv/dev.stamp ## Install test tools and linters into .venv
 
 .venv/dev.stamp: dev.lock .venv/ansible.stamp
 	tools/install-lock $<
+	@touch $@
+
+# npm and Node.js are of dev.lock.
+.venv/javascript.stamp: tools/javascript/package-lock.json .venv/dev.stamp
+	mkdir -p .venv/javascript
+	cp tools/javascript/package.json tools/javascript/package-lock.json .venv/javascript
+	npm ci --prefix .venv/javascript --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 engine: ## Make sure that Docker is running on this machine
@@ -67,10 +74,11 @@ wheels: tools ## Download PyTorch for the image of WhisperX in demo and tests
 
 ## Tests
 
-.PHONY: check test test-all test-unit test-engine test-accuracy test-media test-templates test-monitoring test-preflight test-api test-guide test-browser
+.PHONY: check test test-all test-unit test-page test-engine test-accuracy test-media test-templates test-monitoring test-preflight
+.PHONY: test-api test-guide test-browser
 .PHONY: test-autostart test-meetings test-whisperx test-kills molecule bench bench-quick
 check: dev-tools ## Tests without Docker and models, in three minutes: lint, unit, templates
-	$(MAKE) --keep-going --jobs=2 --output-sync=target lint-ansible test-unit lint-types lint-python lint-yaml lint-shell test-templates
+	$(MAKE) --keep-going --jobs=2 --output-sync=target lint-ansible test-unit lint-types lint-python lint-page lint-yaml lint-shell test-page test-templates
 
 test: ## Tests that every change must pass: the check, engines, a deployment, the demo; half an hour
 	tools/run-tests
@@ -81,6 +89,9 @@ test-all: ## Also all Molecule scenarios, accuracy on all recordings, kills, lon
 # Half of the time they wait for sockets, processes and short timeouts.
 test-unit: dev-tools ## Unit tests, two processes per CPU: make test-unit SCHEDULES=10000
 	$(if $(SCHEDULES),SCHEDULES='$(SCHEDULES)') pytest --numprocesses=$$(($$(nproc) * 2)) --dist=worksteal tests/unit
+
+test-page: dev-tools ## Unit tests of the portal's page, what of it needs no browser
+	node --test tests/page/*.mjs
 
 test-engine: dev-tools models ## Test the engine of faster-whisper with real models and recordings
 	pytest --numprocesses=auto --dist=loadfile tests/engine
@@ -111,7 +122,7 @@ test-api: dev-tools .demo/env ## Test the public API of the running demo
 test-guide: dev-tools .demo/env ## Run every code block of the user guides against the running demo
 	set -a; . .demo/env; pytest tests/guide
 
-test-browser: dev-tools .demo/env ## Test the portal of the running demo in Chromium; SCREENSHOT=docs/portal.png takes a screenshot
+test-browser: dev-tools .demo/env ## Test the portal of the running demo in Chromium; SCREENSHOT=docs/portal.png takes the screenshots of the documentation
 	tests/browser/chromium
 	set -a; . .demo/env; SCREENSHOT='$(SCREENSHOT)' pytest tests/browser
 
@@ -142,9 +153,9 @@ bench-quick: dev-tools models ## Benchmark the transcription speed in under thre
 
 ## Linters
 
-.PHONY: lint lint-ansible lint-yaml lint-python lint-types lint-shell
+.PHONY: lint lint-ansible lint-yaml lint-python lint-types lint-page lint-shell
 lint: dev-tools ## All linters, two at a time
-	$(MAKE) --keep-going --jobs=2 --output-sync=target lint-ansible lint-types lint-python lint-yaml lint-shell
+	$(MAKE) --keep-going --jobs=2 --output-sync=target lint-ansible lint-types lint-python lint-page lint-yaml lint-shell
 
 lint-ansible: dev-tools ## ansible-lint
 	ansible-lint --strict
@@ -159,6 +170,9 @@ lint-python: dev-tools ## ruff, and import-linter for which package may import w
 
 lint-types: dev-tools ## mypy
 	git ls-files -z --cached --others --exclude-standard --deduplicate '*.py' | xargs -0 mypy
+
+lint-page: dev-tools ## Types of the portal's page, by TypeScript
+	.venv/javascript/node_modules/.bin/tsc --project tools/javascript
 
 lint-shell: dev-tools ## shellcheck
 	tools/shell-scripts | xargs -0 shellcheck
