@@ -16,6 +16,7 @@ SUITES = [
     "meetings",
     "autostart",
     "edge",
+    "page",
     "long_audio",
     "fleet",
 ]

@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -65,13 +66,26 @@ def public_key_of(url: str, ca_file: str) -> str | None:
     return base64.b64encode(digest).decode()
 
 
+SPEECH = Path(__file__).parents[2] / ".cache/speech"
+RECORDING = SPEECH / "librivox/sense_and_sensibility_01_austen_64kb-0870.wav"
+"""Seven seconds, in which WORDS are said."""
+WORDS = "leisure to consider"
+
+
 @pytest.fixture(scope="session")
 def browser(demo: Demo) -> Iterator[Browser]:
     keys = [public_key_of(url, demo.ca_file) for url in (demo.portal, *demo.services)]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
-            args=[f"--ignore-certificate-errors-spki-list={','.join(key for key in keys if key)}"],
+            args=[
+                f"--ignore-certificate-errors-spki-list={','.join(key for key in keys if key)}",
+                # A microphone into which somebody reads a recording, again and again.
+                "--use-fake-ui-for-media-stream",
+                "--use-fake-device-for-media-stream",
+                f"--use-file-for-fake-audio-capture={RECORDING}",
+                "--autoplay-policy=no-user-gesture-required",
+            ],
             # Root, as in a container, gets no sandbox from the kernel; the pages are our own.
             chromium_sandbox=os.geteuid() != 0,
         )
@@ -84,7 +98,11 @@ def context(browser: Browser, demo: Demo) -> Iterator[BrowserContext]:
     """A window of somebody who signs in to the portal, and to nothing else, when the portal asks."""
     credentials = HttpCredentials(username=demo.user, password=demo.password, origin=demo.portal)
     with browser.new_context(
-        http_credentials=credentials, viewport={"width": 1200, "height": 1000}, color_scheme="light"
+        http_credentials=credentials,
+        viewport={"width": 1200, "height": 1000},
+        color_scheme="light",
+        locale="en-GB",
+        permissions=["clipboard-read", "clipboard-write"],
     ) as context:
         yield context
 
@@ -95,6 +113,16 @@ def page(context: BrowserContext) -> Iterator[Page]:
     complaints: list[str] = []
     page = context.new_page()
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    assert complaints == []
+
+
+@pytest.fixture
+def faulty_page(context: BrowserContext) -> Iterator[Page]:
+    """A page whose requests may fail, which Chromium reports to the console; its scripts must not."""
+    complaints: list[str] = []
+    page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield page
     assert complaints == []

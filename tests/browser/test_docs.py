@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import Browser, HttpCredentials, expect
 
-from tests.browser.conftest import Demo
-from tests.browser.test_portal import LONG, RECORDING, UPLOADS, WORDS, on_the_server
+from tests.browser.conftest import RECORDING, WORDS, Demo
+from tests.browser.test_portal import LONG, UPLOADS, on_the_server
 
 
 @pytest.mark.parametrize("name", UPLOADS)
