@@ -29,7 +29,7 @@ def test_a_screen_reader_can_read_the_start(coloured: Page, demo: Demo) -> None:
     coloured.goto(demo.portal)
     expect(coloured.locator(".recent")).to_be_visible()
     assert findings(coloured) == []
-    coloured.get_by_role("button", name="Record").click()
+    coloured.get_by_role("button", name="Record", exact=True).click()
     expect(coloured.get_by_text(re.compile("Recording, 0:0"))).to_be_visible()
     assert findings(coloured) == []
 

@@ -108,7 +108,7 @@ def test_a_job_that_expired_says_so_and_can_be_sent_again(start: Page) -> None:
 def test_a_recording_from_the_microphone_becomes_a_transcript(page: Page, demo: Demo) -> None:
     page.goto(demo.portal)
     choose_text(page)
-    page.get_by_role("button", name="Record").click()
+    page.get_by_role("button", name="Record", exact=True).click()
     expect(page.get_by_text("Recording, 0:01")).to_be_visible()
     page.wait_for_function("document.querySelector('.recorder meter').value > 0.2")
     page.get_by_role("button", name="Pause").click()
@@ -128,7 +128,7 @@ def test_a_recording_from_the_microphone_becomes_a_transcript(page: Page, demo: 
 def test_a_tab_that_is_killed_loses_no_recording(context: BrowserContext, page: Page, demo: Demo) -> None:
     page.goto(demo.portal)
     choose_text(page)
-    page.get_by_role("button", name="Record").click()
+    page.get_by_role("button", name="Record", exact=True).click()
     page.wait_for_timeout(SPEAKING)
     other = context.new_page()
     other.goto(demo.portal)
@@ -159,7 +159,7 @@ def test_a_full_storage_keeps_nothing_but_loses_nothing(start: Page, demo: Demo)
 
 def test_a_recording_goes_on_when_the_storage_is_full(start: Page, demo: Demo) -> None:
     quota(start, demo, 60_000)
-    start.get_by_role("button", name="Record").click()
+    start.get_by_role("button", name="Record", exact=True).click()
     expect(start.get_by_text("It continues in memory")).to_be_visible(timeout=30_000)
     start.get_by_role("button", name="Finish and transcribe").click()
     expect(rows(start).locator(".progress").first).to_have_text("Ready", timeout=120_000)

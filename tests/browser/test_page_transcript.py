@@ -50,6 +50,8 @@ def test_a_click_on_a_sentence_plays_it_and_the_text_follows(opened: Page) -> No
 def test_the_keyboard_alone_plays_moves_and_changes_the_speed(opened: Page) -> None:
     opened.get_by_role("region", name="Transcript").focus()
     opened.keyboard.press("ArrowDown")
+    expect(sentence(opened, "John Dashwood")).to_be_focused()
+    opened.keyboard.press("ArrowDown")
     expect(sentence(opened, "leisure")).to_be_focused()
     opened.keyboard.press("Enter")
     opened.wait_for_function(f"{NOW} > 2")
@@ -113,6 +115,7 @@ def test_a_correction_can_be_discarded_and_leaving_the_field_saves(opened: Page)
     opened.get_by_label("Correct the text").fill("had then time")
     opened.get_by_label("Name of the transcript").focus()
     expect(sentence(opened, "had then time")).to_be_visible()
+    expect(opened.get_by_label("Name of the transcript")).to_be_focused()
 
 
 def test_text_is_found_regardless_of_accents(opened: Page) -> None:

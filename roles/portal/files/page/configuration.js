@@ -18,5 +18,5 @@ export function serviceAt(path) {
 /** The service that tells speakers apart, null if there is none. */
 export const speakerService = services.find((service) => service.speakers) ?? null;
 
-/** The fastest service for text alone: one without diarization if there is one. */
-export const textService = services.find((service) => service.path === "whisper") ?? services[0] ?? null;
+/** The service for text alone: one that does nothing else is faster. */
+export const textService = services.find((service) => !service.speakers) ?? services[0] ?? null;

@@ -91,6 +91,7 @@ export const english = {
   "error.signedOut": "The server asked for a user name and password again, and did not get the right ones. Reload the page to sign in, then try again. Nothing is lost.",
   "error.notARecording": "This file is not a recording that can be read: {message}",
   "error.jobGone": "The server no longer has this job: results are kept there for a limited time. Send the recording again.",
+  "error.noSpace": "The browser has no space for the transcript ({message}). Delete recordings that you no longer need, then try again.",
   "error.cancelledThere": "The job was cancelled on the server.",
   "error.audioGone": "The page was closed before the recording was sent, and the browser did not keep it. Choose the file again.",
   "error.server": "The server refused: {message}",

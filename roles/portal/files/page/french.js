@@ -92,6 +92,7 @@ export const french = {
   "error.signedOut": "Le serveur a redemandé le nom d'utilisateur et le mot de passe, et ne les a pas reçus corrects. Rechargez la page pour vous connecter, puis réessayez. Rien n'est perdu.",
   "error.notARecording": "Ce fichier n'est pas un enregistrement lisible : {message}",
   "error.jobGone": "Le serveur n'a plus cette tâche : il ne garde les résultats qu'un certain temps. Envoyez l'enregistrement à nouveau.",
+  "error.noSpace": "Le navigateur n'a pas d'espace pour la transcription ({message}). Supprimez les enregistrements dont vous n'avez plus besoin, puis réessayez.",
   "error.cancelledThere": "La tâche a été annulée sur le serveur.",
   "error.audioGone": "La page a été fermée avant la fin de l'envoi, et le navigateur n'a pas conservé l'enregistrement. Choisissez à nouveau le fichier.",
   "error.server": "Le serveur a refusé : {message}",

@@ -1,8 +1,6 @@
 // Records from the microphone. Every second of sound is stored at once, so that a closed tab loses no more than that.
 
-import { announce } from "./signals.js";
 import * as recordings from "./recordings.js";
-import * as storage from "./storage.js";
 
 /** Milliseconds of sound per piece. */
 const PIECE = 1000;
@@ -13,6 +11,11 @@ const TYPES = ["audio/webm;codecs=opus", "audio/ogg;codecs=opus", "audio/mp4"];
 
 /** Whether the browser can record. */
 export const canRecord = "MediaRecorder" in globalThis && Boolean(navigator.mediaDevices?.getUserMedia);
+
+/** What the browser records; the empty type is its own choice. */
+function typeOf() {
+  return TYPES.find((type) => MediaRecorder.isTypeSupported(type)) ?? "";
+}
 
 /** The extension of a file that the browser recorded. @param {string} type */
 function extension(type) {
@@ -45,9 +48,7 @@ export class Microphone {
    */
   constructor(stream, id) {
     this.id = id;
-    // The empty type is the browser's own choice.
-    const mimeType = TYPES.find((type) => MediaRecorder.isTypeSupported(type)) ?? "";
-    this.#recorder = new MediaRecorder(stream, { mimeType, audioBitsPerSecond: BITS_PER_SECOND });
+    this.#recorder = new MediaRecorder(stream, { mimeType: typeOf(), audioBitsPerSecond: BITS_PER_SECOND });
     this.#recorder.ondataavailable = ({ data }) => this.#keep(data);
     this.#context = new AudioContext();
     this.#analyser = this.#context.createAnalyser();
@@ -64,8 +65,12 @@ export class Microphone {
    */
   static async begin(title, options, service) {
     const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+    // Else the browser may make space for other sites with it.
+    navigator.storage.persist();
     try {
-      const { id } = await recordings.add({ title, options, service, fileName: "", bytes: 0, type: "", state: "recording", kept: true });
+      const type = typeOf();
+      const fileName = `recording.${extension(type)}`;
+      const { id } = await recordings.add({ title, options, service, fileName, bytes: 0, type, state: "recording", kept: true });
       const microphone = new Microphone(stream, id);
       await microphone.#hold();
       microphone.#recorder.start(PIECE);
@@ -92,7 +97,7 @@ export class Microphone {
     if (!piece.size) return;
     const number = this.#pieces.push(piece) - 1;
     this.#stored = this.#stored.then(() =>
-      storage.write("pieces", [this.id, number], piece).catch(() => {
+      recordings.putPiece(this.id, number, piece).catch(() => {
         this.isUnkept = true;
       }),
     );
@@ -138,7 +143,13 @@ export class Microphone {
     this.#recorder.stream.getTracks().forEach((track) => track.stop());
     await this.#context.close();
     await this.#stored;
-    await assemble(this.id, new Blob(this.#pieces, { type: this.type }), { state: "waiting" });
+    const audio = new Blob(this.#pieces, { type: this.type });
+    if (this.isUnkept) {
+      // The transcript will need the space of the pieces, which are incomplete.
+      await recordings.putAudio(this.id, audio, false);
+      await recordings.removePieces(this.id);
+    }
+    await recordings.change(this.id, { state: "waiting", bytes: audio.size, kept: !this.isUnkept }, ["recording"]);
     this.#release();
   }
 }
@@ -148,31 +159,14 @@ function lockOf(id) {
   return `microphone-${id}`;
 }
 
-/**
- * Makes one file of the pieces.
- *
- * @param {string} id
- * @param {Blob} audio
- * @param {Partial<recordings.Recording>} changes
- */
-async function assemble(id, audio, changes) {
-  const kept = await recordings.putAudio(id, audio, true);
-  const type = audio.type.split(";")[0];
-  const fileName = `recording.${extension(type)}`;
-  await recordings.change(id, { ...changes, kept, type, fileName, bytes: audio.size }, ["recording"]);
-  // Only now: without space for the file, its pieces are all that a closed tab would leave.
-  if (kept) await storage.remove("pieces", storage.piecesOf(id));
-  announce({ type: "stored", id });
-}
-
 /** Rescues recordings whose tab was closed; they are not sent before somebody says so. */
 export async function recover() {
   for (const { id, state } of await recordings.list()) {
     if (state !== "recording") continue;
     await navigator.locks.request(lockOf(id), { ifAvailable: true }, async (lock) => {
       if (!lock) return;
-      const pieces = /** @type {Blob[]} */ (await storage.readAll("pieces", storage.piecesOf(id)));
-      if (pieces.length) await assemble(id, new Blob(pieces, { type: pieces[0].type }), { state: "stored", recovered: true });
+      const audio = await recordings.audioOf(id);
+      if (audio) await recordings.change(id, { state: "stored", recovered: true, bytes: audio.size }, ["recording"]);
       else await recordings.remove(id);
     });
   }

@@ -90,11 +90,32 @@ export async function putAudio(id, audio, keep) {
 }
 
 /**
+ * Adds a second of sound to a recording from the microphone.
+ *
+ * @param {string} id
+ * @param {number} number
+ * @param {Blob} piece
+ */
+export async function putPiece(id, number, piece) {
+  await storage.write("pieces", [id, number], await piece.arrayBuffer());
+}
+
+/** @param {string} id */
+export function removePieces(id) {
+  return storage.remove("pieces", storage.piecesOf(id));
+}
+
+/**
+ * The file of a recording, or its pieces in one.
+ *
  * @param {string} id
  * @returns {Promise<Blob | undefined>}
  */
 export async function audioOf(id) {
-  return unkept.get(id) ?? storage.read("audio", id);
+  const file = unkept.get(id) ?? (await storage.read("audio", id));
+  if (file) return file;
+  const pieces = await storage.readAll("pieces", storage.piecesOf(id));
+  return pieces.length ? new Blob(pieces, { type: (await get(id))?.type ?? "" }) : undefined;
 }
 
 /** Deletes the files of all finished recordings. */
@@ -103,6 +124,7 @@ export async function forgetAudio() {
     if (state !== "done") continue;
     unkept.delete(id);
     await storage.remove("audio", id);
+    await removePieces(id);
     await change(id, { kept: false });
   }
 }
@@ -111,7 +133,7 @@ export async function forgetAudio() {
 export async function remove(id) {
   unkept.delete(id);
   await storage.remove("audio", id);
-  await storage.remove("pieces", storage.piecesOf(id));
+  await removePieces(id);
   await storage.remove("transcripts", id);
   await storage.remove("recordings", id);
   announce({ type: "stored", id });

@@ -95,6 +95,16 @@ export class TextView {
     return numberAt(document.activeElement) ?? Math.max(0, this.#current);
   }
 
+  /**
+   * From the sentence that has the focus to another one; else to the one that plays.
+   *
+   * @param {1 | -1} step
+   */
+  move(step) {
+    const number = numberAt(document.activeElement);
+    this.select(number === null ? this.selected : number + step);
+  }
+
   /** @param {number} number */
   select(number) {
     const span = this.#spans[Math.min(Math.max(0, number), this.#spans.length - 1)];
@@ -120,9 +130,11 @@ export class TextView {
     const span = this.#spans[number];
     if (!span || this.#editor) return;
     const done = () => {
+      // Whoever left the field for another one stays there.
+      const isHere = span.contains(document.activeElement);
       this.#editor = null;
       this.#draw(number);
-      this.select(number);
+      if (isHere) this.select(number);
     };
     this.#editor = new SegmentEditor(span, number, this.#model.textOf(number), (text) => this.#model.correct(number, text), done);
   }

@@ -122,7 +122,7 @@ function watchStart(path, tell) {
     const state = (await states())[host];
     if (controller.signal.aborted) return;
     tell(state === "stopped" || state === "starting" || state === "stopping");
-    if (state !== "ready" && state !== "draining") setTimeout(look, 1000);
+    if (state && state !== "ready" && state !== "draining") setTimeout(look, 1000);
   };
   look();
   return controller;
@@ -149,7 +149,12 @@ async function follow({ id, service, job: jobId }, signal) {
  * @param {any} result
  */
 async function finish(id, result) {
-  await recordings.putTranscript(id, fromResult(result));
+  try {
+    await recordings.putTranscript(id, fromResult(result));
+  } catch (error) {
+    if (!(error instanceof DOMException)) throw error;
+    throw new RequestError(400, "no_space_here", error.message);
+  }
   await recordings.change(id, { state: "done", problem: null }, UNFINISHED);
 }
 
@@ -195,6 +200,7 @@ export function temporary({ status, retryAfter, code }) {
  */
 export function problemOf({ status, code, message }) {
   if (status === 401) return { code: "signedOut", message };
+  if (code === "no_space_here") return { code: "noSpace", message };
   if (code === "job_not_found") return { code: "jobGone", message };
   if (code === "cancelled_there") return { code: "cancelledThere", message };
   if (UNREADABLE.includes(code)) return { code: "notARecording", message };
@@ -230,7 +236,7 @@ export async function cancel({ id, service, job: jobId }) {
  * @param {Recording} recording
  */
 export async function retry({ id, job: jobId, problem }) {
-  const again = jobId && problem?.code === "signedOut";
+  const again = jobId && (problem?.code === "signedOut" || problem?.code === "noSpace");
   await recordings.change(id, { problem: null, ...(again ? { state: "queued" } : { state: "waiting", job: null }) });
   await start(id);
 }
