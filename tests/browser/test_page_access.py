@@ -1,13 +1,15 @@
 """The page for everybody: keyboard, screen readers, phones, languages, colours, and what a browser may load."""
 
+import html
+import json
 import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, HttpCredentials, Page, expect
+from playwright.sync_api import Browser, HttpCredentials, Page, Route, expect
 
 from tests.browser.conftest import RECORDING, Demo
-from tests.browser.steps import put_transcript, rows, sentence
+from tests.browser.steps import choose_text, expect_state, put_transcript, rows, send, sentence
 
 FIRST_LOAD = 150_000
 """Bytes of everything that the page loads, as they are sent."""
@@ -179,3 +181,40 @@ def test_strangers_see_no_page(browser: Browser, demo: Demo) -> None:
         response = stranger.new_page().goto(demo.portal)
         assert response
         assert response.status == 401
+
+
+def with_services(page: Page, demo: Demo, change: str) -> None:
+    """Loads the page of a server that deployed other services: what the portal writes into it is changed on the way."""
+
+    def rewrite(route: Route) -> None:
+        response = route.fetch()
+        found = re.search(r'data-services="([^"]*)"', response.text())
+        assert found
+        services = [service for service in json.loads(html.unescape(found[1])) if service["path"] == change]
+        written = html.escape(json.dumps([service | {"speakers": change == "whisperx"} for service in services]))
+        route.fulfill(response=response, body=response.text().replace(found[0], f'data-services="{written}"'))
+
+    page.route(f"{demo.portal}/", rewrite)
+    page.goto(f"{demo.portal}/")
+
+
+def test_without_whisperx_there_is_text(page: Page, demo: Demo) -> None:
+    with_services(page, demo, "whisper")
+    expect(page.get_by_role("radio", name="Who said what")).to_be_disabled()
+    expect(page.get_by_text("Speaker labels are not set up on this server")).to_be_visible()
+    send(page, RECORDING)
+    expect_state(page, RECORDING.stem, "Ready")
+
+
+def test_without_faster_whisper_there_is_both(page: Page, demo: Demo) -> None:
+    with_services(page, demo, "whisperx")
+    choose_text(page)
+    with page.expect_request(lambda request: request.method == "POST") as sent:
+        send(page, RECORDING)
+    assert sent.value.url == f"{demo.portal}/services/whisperx/v1/audio/transcriptions"
+    expect_state(page, RECORDING.stem, "Ready")
+
+
+def test_without_any_service_the_page_says_so(page: Page, demo: Demo) -> None:
+    with_services(page, demo, "none")
+    expect(page.get_by_text("No speech-to-text service is deployed")).to_be_visible()

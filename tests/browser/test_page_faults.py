@@ -190,7 +190,7 @@ def test_delete_means_gone_on_both_sides(start: Page) -> None:
     stores = start.evaluate(
         """async () => {
             const { readAll } = await import("/page/storage.js");
-            const stores = ["recordings", "audio", "pieces", "transcripts"];
+            const stores = ["recordings", "audio", "pieces", "transcripts", "corrections"];
             return (await Promise.all(stores.map((store) => readAll(store)))).flat().length;
         }"""
     )

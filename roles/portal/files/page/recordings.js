@@ -26,8 +26,6 @@ import * as storage from "./storage.js";
  *   recovered?: boolean,
  * }} Recording
  */
-/** @typedef {{ transcript: import("./transcript.js").Transcript, corrections: corrections.Corrections }} Stored */
-
 /** Files that the browser did not keep, while this page is open. @type {Map<string, Blob>} */
 const unkept = new Map();
 
@@ -135,6 +133,7 @@ export async function remove(id) {
   await storage.remove("audio", id);
   await removePieces(id);
   await storage.remove("transcripts", id);
+  await storage.remove("corrections", id);
   await storage.remove("recordings", id);
   announce({ type: "stored", id });
 }
@@ -144,12 +143,13 @@ export async function remove(id) {
  * @param {import("./transcript.js").Transcript} transcript
  */
 export async function putTranscript(id, transcript) {
-  await storage.write("transcripts", id, { transcript, corrections: corrections.none() });
+  await storage.write("transcripts", id, transcript);
+  await storage.write("corrections", id, corrections.none());
 }
 
 /**
  * @param {string} id
- * @returns {Promise<Stored | undefined>}
+ * @returns {Promise<import("./transcript.js").Transcript | undefined>}
  */
 export function transcriptOf(id) {
   return storage.read("transcripts", id);
@@ -157,11 +157,19 @@ export function transcriptOf(id) {
 
 /**
  * @param {string} id
+ * @returns {Promise<corrections.Corrections | undefined>}
+ */
+export function correctionsOf(id) {
+  return storage.read("corrections", id);
+}
+
+/**
+ * @param {string} id
  * @param {(before: corrections.Corrections) => corrections.Corrections} change
- * @returns {Promise<Stored | undefined>} Undefined if it was deleted. Raises DOMException without space.
+ * @returns {Promise<corrections.Corrections | undefined>} Undefined if it was deleted. Raises DOMException without space.
  */
 export async function correct(id, change) {
-  const stored = await storage.update("transcripts", id, (before) => ({ ...before, corrections: change(before.corrections) }));
+  const corrected = await storage.update("corrections", id, change);
   announce({ type: "stored", id });
-  return stored;
+  return corrected;
 }

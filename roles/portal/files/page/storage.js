@@ -4,13 +4,14 @@
  * - `recordings`: one entry per item of the history, by id
  * - `audio`: their files, by id
  * - `pieces`: what the microphone gave so far, by [id, number]
- * - `transcripts`: what the services returned, and corrections, by id
+ * - `transcripts`: what the services returned, by id
+ * - `corrections`: what a person changed in them, by id; apart, because a transcript may have megabytes
  *
- * @typedef {"recordings" | "audio" | "pieces" | "transcripts"} Store
+ * @typedef {"recordings" | "audio" | "pieces" | "transcripts" | "corrections"} Store
  */
 
 /** @type {Store[]} */
-const STORES = ["recordings", "audio", "pieces", "transcripts"];
+const STORES = ["recordings", "audio", "pieces", "transcripts", "corrections"];
 
 /** @type {Promise<IDBDatabase> | null} */
 let opened = null;
@@ -80,11 +81,6 @@ export function write(store, key, value) {
  */
 export function remove(store, key) {
   return within(store, "readwrite", (entries) => entries.delete(key));
-}
-
-/** @param {Store} store */
-export function clear(store) {
-  return within(store, "readwrite", (entries) => entries.clear());
 }
 
 /**

@@ -15,7 +15,8 @@ import { paragraphs, segmentAt, speakers } from "./transcript.js";
 import { transcriptKeys } from "./transcript_keys.js";
 
 /** @typedef {import("./recordings.js").Recording} Recording */
-/** @typedef {import("./recordings.js").Stored} Stored */
+/** @typedef {import("./transcript.js").Transcript} Transcript */
+/** @typedef {import("./corrections.js").Corrections} Corrections */
 
 /**
  * @param {HTMLElement} root
@@ -23,10 +24,10 @@ import { transcriptKeys } from "./transcript_keys.js";
  * @param {AbortSignal} until
  */
 export async function transcriptScreen(root, id, until) {
-  const [recording, stored] = await Promise.all([recordings.get(id), recordings.transcriptOf(id)]);
+  const [recording, transcript, corrections] = await Promise.all([recordings.get(id), recordings.transcriptOf(id), recordings.correctionsOf(id)]);
   if (until.aborted) return;
-  if (!recording || !stored) return fill(root, backLink(), h("p", {}, t("gone")));
-  const screen = new TranscriptScreen(recording, stored, until);
+  if (!recording || !transcript || !corrections) return fill(root, backLink(), h("p", {}, t("gone")));
+  const screen = new TranscriptScreen(recording, transcript, corrections, until);
   fill(root, screen.element);
   await screen.loadAudio();
 }
@@ -37,7 +38,8 @@ function backLink() {
 
 class TranscriptScreen {
   #recording;
-  #stored;
+  #transcript;
+  #corrections;
   #until;
   #speakers;
   #message = h("p", { class: "problem", role: "alert", hidden: true });
@@ -46,14 +48,16 @@ class TranscriptScreen {
 
   /**
    * @param {Recording} recording
-   * @param {Stored} stored
+   * @param {Transcript} transcript
+   * @param {Corrections} corrections
    * @param {AbortSignal} until
    */
-  constructor(recording, stored, until) {
+  constructor(recording, transcript, corrections, until) {
     this.#recording = recording;
-    this.#stored = stored;
+    this.#transcript = transcript;
+    this.#corrections = corrections;
     this.#until = until;
-    const { segments } = stored.transcript;
+    const { segments } = transcript;
     this.#speakers = speakers(segments);
     this.player = new Player((seconds) => this.#showTime(seconds), until);
     this.view = new TextView(
@@ -62,7 +66,7 @@ class TranscriptScreen {
       {
         play: (number) => this.#play(number),
         correct: (number, text) => this.#correct((before) => change(before, "texts", number, text === segments[number].text ? null : text)),
-        textOf: (number) => textOf(this.#stored.corrections, segments[number], number),
+        textOf: (number) => textOf(this.#corrections, segments[number], number),
         nameOf: (speaker) => this.#nameOf(speaker),
       },
       until,
@@ -103,7 +107,7 @@ class TranscriptScreen {
   async loadAudio() {
     const audio = await recordings.audioOf(this.#recording.id);
     if (this.#until.aborted) return;
-    if (audio) return this.player.load(audio, this.#stored.transcript.segments.at(-1)?.end ?? 0);
+    if (audio) return this.player.load(audio, this.#transcript.segments.at(-1)?.end ?? 0);
     const choose = async (/** @type {Event} */ event) => {
       const file = /** @type {HTMLInputElement} */ (event.target).files?.[0];
       if (!file) return;
@@ -115,20 +119,20 @@ class TranscriptScreen {
 
   /** @param {number} number */
   #play(number) {
-    const segment = this.#stored.transcript.segments[number];
+    const segment = this.#transcript.segments[number];
     if (segment) this.player.playFrom(segment.start);
   }
 
   /** @param {number} seconds */
   #showTime(seconds) {
-    this.view.mark(segmentAt(this.#stored.transcript.segments, seconds));
+    this.view.mark(segmentAt(this.#transcript.segments, seconds));
     this.bars.showTime(seconds);
   }
 
   /** @param {string} speaker */
   #nameOf(speaker) {
     const words = { numbered: (/** @type {number} */ number) => t("speaker", { number }), unknown: t("unknownSpeaker") };
-    return nameOf(this.#stored.corrections, this.#speakers, speaker, words);
+    return nameOf(this.#corrections, this.#speakers, speaker, words);
   }
 
   /**
@@ -139,16 +143,16 @@ class TranscriptScreen {
     return name === this.#nameOf(speaker) ? this.#show() : this.#correct((before) => change(before, "names", speaker, name || null));
   }
 
-  /** @param {(before: import("./corrections.js").Corrections) => import("./corrections.js").Corrections} how */
+  /** @param {(before: Corrections) => Corrections} how */
   async #correct(how) {
     try {
-      const stored = await recordings.correct(this.#recording.id, how);
-      if (!stored) throw new Error(t("gone"));
-      this.#stored = stored;
+      const corrected = await recordings.correct(this.#recording.id, how);
+      if (!corrected) throw new Error(t("gone"));
+      this.#corrections = corrected;
       this.#message.hidden = true;
     } catch (error) {
       // Shown and exported all the same.
-      this.#stored = { ...this.#stored, corrections: how(this.#stored.corrections) };
+      this.#corrections = how(this.#corrections);
       this.#message.hidden = false;
       fill(this.#message, t("unsaved", { message: error instanceof Error ? error.message : String(error) }));
     }
@@ -157,11 +161,11 @@ class TranscriptScreen {
 
   /** What another tab changed. */
   async #reload() {
-    const [recording, stored] = await Promise.all([recordings.get(this.#recording.id), recordings.transcriptOf(this.#recording.id)]);
+    const [recording, corrections] = await Promise.all([recordings.get(this.#recording.id), recordings.correctionsOf(this.#recording.id)]);
     if (this.#until.aborted || !this.#message.hidden) return;
-    if (!recording || !stored) return fill(this.element, backLink(), h("p", {}, t("gone")));
+    if (!recording || !corrections) return fill(this.element, backLink(), h("p", {}, t("gone")));
     this.#recording = recording;
-    this.#stored = stored;
+    this.#corrections = corrections;
     this.#show();
   }
 
@@ -169,19 +173,19 @@ class TranscriptScreen {
     document.title = this.#recording.title;
     this.view.update();
     this.bars.showNames((speaker) => this.#nameOf(speaker));
-    this.#undo.disabled = this.#stored.corrections.done.length === 0;
-    this.#redo.disabled = this.#stored.corrections.undone.length === 0;
+    this.#undo.disabled = this.#corrections.done.length === 0;
+    this.#redo.disabled = this.#corrections.undone.length === 0;
     const heading = this.element.querySelector("h2.printed");
     if (heading) heading.textContent = this.#recording.title;
   }
 
   /** @returns {import("./text_exports.js").Document} */
   #document() {
-    const { segments, language } = this.#stored.transcript;
+    const { segments, language } = this.#transcript;
     const lines = segments.map(({ start, end, speaker }, number) => ({
       start,
       end,
-      text: textOf(this.#stored.corrections, segments[number], number),
+      text: textOf(this.#corrections, segments[number], number),
       speaker: speaker === null ? null : this.#nameOf(speaker),
     }));
     return { title: this.#recording.title, language, lines, paragraphs: paragraphs(segments) };
