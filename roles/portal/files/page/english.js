@@ -78,9 +78,7 @@ export const english = {
   "stage.speakers": "Telling speakers apart, {percent}",
   "stage.text": "Writing the text, {percent}",
   "stage.alignment": "Aligning words with the sound, {percent}",
-  fetching: "Fetching the transcript",
   again: "{reason} Trying again in {time}.",
-  notKept: "The recording is not kept in this browser.",
   noSpace: "The browser has no space to keep this recording. It is sent as it is; do not close the page before that.",
 
   "error.empty": "“{name}” is empty (0 bytes). Choose another file.",

@@ -79,9 +79,7 @@ export const french = {
   "stage.speakers": "Identification des locuteurs, {percent}",
   "stage.text": "Écriture du texte, {percent}",
   "stage.alignment": "Alignement des mots sur le son, {percent}",
-  fetching: "Récupération de la transcription",
   again: "{reason} Nouvel essai dans {time}.",
-  notKept: "L'enregistrement n'est pas conservé dans ce navigateur.",
   noSpace: "Le navigateur n'a pas assez d'espace pour conserver cet enregistrement. Il est envoyé tel quel ; ne fermez pas la page avant la fin de l'envoi.",
 
   "error.empty": "« {name} » est vide (0 octet). Choisissez un autre fichier.",
