@@ -57,7 +57,7 @@ dev-tools: .venv/dev.stamp .venv/javascript.stamp ## Install test tools and lint
 .venv/javascript.stamp: tools/javascript/package-lock.json .venv/dev.stamp
 	mkdir -p .venv/javascript
 	cp tools/javascript/package.json tools/javascript/package-lock.json .venv/javascript
-	npm ci --prefix .venv/javascript --ignore-scripts --no-audit --no-fund
+	cd .venv/javascript && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 engine: ## Make sure that Docker is running on this machine
