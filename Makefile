@@ -171,8 +171,9 @@ lint-python: dev-tools ## ruff, and import-linter for which package may import w
 lint-types: dev-tools ## mypy
 	git ls-files -z --cached --others --exclude-standard --deduplicate '*.py' | xargs -0 mypy
 
-lint-page: dev-tools ## Types of the portal's page, by TypeScript
+lint-page: dev-tools ## Types and format of the portal's page, by TypeScript and Prettier
 	.venv/javascript/node_modules/.bin/tsc --project tools/javascript
+	.venv/javascript/node_modules/.bin/prettier --config tools/javascript/prettier.json --check roles/portal/files tests/page
 
 lint-shell: dev-tools ## shellcheck
 	tools/shell-scripts | xargs -0 shellcheck

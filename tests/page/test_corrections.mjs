@@ -40,7 +40,10 @@ test("a text may be emptied, and corrected to nothing is not the service's text"
 
 test("speakers are numbered as they speak, and those who could not be told are not", () => {
   const all = ["SPEAKER_03", "UNKNOWN", "SPEAKER_00"];
-  assert.deepEqual(all.map((speaker) => nameOf(none(), all, speaker, WORDS)), ["Speaker 1", "Unknown", "Speaker 2"]);
+  assert.deepEqual(
+    all.map((speaker) => nameOf(none(), all, speaker, WORDS)),
+    ["Speaker 1", "Unknown", "Speaker 2"],
+  );
   const named = change(none(), "names", "SPEAKER_00", "Zoë");
   assert.equal(nameOf(named, all, "SPEAKER_00", WORDS), "Zoë");
 });

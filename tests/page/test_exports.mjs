@@ -11,7 +11,12 @@ const line = (start, end, text, speaker = null) => ({ start, end, text, speaker 
 const MEETING = {
   title: "Team <b>meeting</b>",
   language: "en",
-  lines: [line(0.5, 3.25, "Hello & <i>welcome</i>.", "Anna"), line(3, 4, "Go --> on.", "Anna"), line(4, 5, " ", "Anna"), line(3661, 3662, "Bye.", "B > n")],
+  lines: [
+    line(0.5, 3.25, "Hello & <i>welcome</i>.", "Anna"),
+    line(3, 4, "Go --> on.", "Anna"),
+    line(4, 5, " ", "Anna"),
+    line(3661, 3662, "Bye.", "B > n"),
+  ],
   paragraphs: [[0, 1, 2], [3]],
 };
 
@@ -55,7 +60,8 @@ test("json: what was corrected, as data", () => {
 test("docx: an archive of the three parts that Word needs", async () => {
   const bytes = new Uint8Array(await docx(MEETING).arrayBuffer());
   const text = new TextDecoder().decode(bytes);
-  for (const name of ["[Content_Types].xml", "_rels/.rels", "word/document.xml", "word/styles.xml"]) assert.ok(text.includes(name), name);
+  for (const name of ["[Content_Types].xml", "_rels/.rels", "word/document.xml", "word/styles.xml"])
+    assert.ok(text.includes(name), name);
   assert.ok(text.includes("Hello &amp; &lt;i&gt;welcome&lt;/i&gt;. Go --&gt; on."));
 });
 

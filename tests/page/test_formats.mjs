@@ -7,7 +7,16 @@ import { Estimate } from "../../roles/portal/files/page/estimate.js";
 import { clock, duration, fileName, size, stamp } from "../../roles/portal/files/page/formats.js";
 
 test("clock", () => {
-  assert.deepEqual([0, 9.99, 61, 724, 3600, 3840.2, 36_061, -1].map(clock), ["0:00", "0:09", "1:01", "12:04", "1:00:00", "1:04:00", "10:01:01", "0:00"]);
+  assert.deepEqual([0, 9.99, 61, 724, 3600, 3840.2, 36_061, -1].map(clock), [
+    "0:00",
+    "0:09",
+    "1:01",
+    "12:04",
+    "1:00:00",
+    "1:04:00",
+    "10:01:01",
+    "0:00",
+  ]);
 });
 
 test("stamps carry what is rounded", () => {
@@ -25,7 +34,10 @@ test("sizes", () => {
 });
 
 test("durations", () => {
-  assert.deepEqual([0.2, 12, 54, 55, 200, 5400].map((seconds) => duration(seconds, "en")), ["5 sec", "15 sec", "55 sec", "1 min", "3 min", "1.5 hr"]);
+  assert.deepEqual(
+    [0.2, 12, 54, 55, 200, 5400].map((seconds) => duration(seconds, "en")),
+    ["5 sec", "15 sec", "55 sec", "1 min", "3 min", "1.5 hr"],
+  );
 });
 
 test("names of files suit every system", () => {

@@ -31,5 +31,8 @@ test("French has no plain space before two-part punctuation, which could begin a
 test("every problem that code gives a recording has words", () => {
   const codes = [...CODE.matchAll(/code: "(\w+)"/g)].map(([, code]) => code);
   assert.ok(codes.length > 5);
-  assert.deepEqual(codes.filter((code) => !(`error.${code}` in english)), []);
+  assert.deepEqual(
+    codes.filter((code) => !(`error.${code}` in english)),
+    [],
+  );
 });

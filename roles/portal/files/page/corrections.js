@@ -39,7 +39,11 @@ export function change(corrections, kind, key, value) {
 export function undo(corrections) {
   const last = corrections.done.at(-1);
   if (!last) return corrections;
-  return { ...put(corrections, last, last.before), done: corrections.done.slice(0, -1), undone: [...corrections.undone, last] };
+  return {
+    ...put(corrections, last, last.before),
+    done: corrections.done.slice(0, -1),
+    undone: [...corrections.undone, last],
+  };
 }
 
 /**
@@ -49,7 +53,11 @@ export function undo(corrections) {
 export function redo(corrections) {
   const last = corrections.undone.at(-1);
   if (!last) return corrections;
-  return { ...put(corrections, last, last.after), done: [...corrections.done, last], undone: corrections.undone.slice(0, -1) };
+  return {
+    ...put(corrections, last, last.after),
+    done: [...corrections.done, last],
+    undone: corrections.undone.slice(0, -1),
+  };
 }
 
 /**

@@ -63,7 +63,12 @@ function styles(language) {
   return (
     `${HEAD}<w:styles xmlns:w="${WORD}"><w:docDefaults><w:rPrDefault><w:rPr>${font}${spoken}</w:rPr></w:rPrDefault></w:docDefaults>` +
     style("paragraph", "Normal", "Normal", '<w:pPr><w:spacing w:after="160" w:line="276" w:lineRule="auto"/></w:pPr>') +
-    style("paragraph", "Title", "Title", '<w:pPr><w:spacing w:after="240"/></w:pPr><w:rPr><w:b/><w:sz w:val="36"/></w:rPr>') +
+    style(
+      "paragraph",
+      "Title",
+      "Title",
+      '<w:pPr><w:spacing w:after="240"/></w:pPr><w:rPr><w:b/><w:sz w:val="36"/></w:rPr>',
+    ) +
     style("character", "Speaker", "Speaker", "<w:rPr><w:b/></w:rPr>") +
     style("character", "Time", "Time", '<w:rPr><w:color w:val="666666"/></w:rPr>') +
     "</w:styles>"
@@ -73,9 +78,15 @@ function styles(language) {
 /** @param {Document} document */
 function body(document) {
   const turns = paragraphsOf(document).map(({ start, speaker, text }) =>
-    paragraph("Normal", run(`${clock(start)}  `, "Time"), speaker === null ? "" : run(`${speaker}  `, "Speaker"), run(text)),
+    paragraph(
+      "Normal",
+      run(`${clock(start)}  `, "Time"),
+      speaker === null ? "" : run(`${speaker}  `, "Speaker"),
+      run(text),
+    ),
   );
-  const page = '<w:sectPr><w:pgSz w:w="11906" w:h="16838"/><w:pgMar w:top="1134" w:right="1134" w:bottom="1134" w:left="1134"/></w:sectPr>';
+  const page =
+    '<w:sectPr><w:pgSz w:w="11906" w:h="16838"/><w:pgMar w:top="1134" w:right="1134" w:bottom="1134" w:left="1134"/></w:sectPr>';
   return `${HEAD}<w:document xmlns:w="${WORD}"><w:body>${paragraph("Title", run(document.title))}${turns.join("")}${page}</w:body></w:document>`;
 }
 

@@ -6,11 +6,12 @@ export const english = {
   services: "Services",
   api: "API",
   otherLanguage: "Français",
-  unavailable: "This browser does not let the page store anything, which it needs to keep your transcripts. Leave private browsing, or use another browser.",
+  unavailable:
+    "This browser does not let the page store anything, which it needs to keep your transcripts. Leave private browsing, or use another browser.",
   noService: "No speech-to-text service is deployed on this server.",
   failed: "Something went wrong in the page: {message}. Reload it; your recordings and transcripts are kept.",
 
-  "new": "New transcript",
+  new: "New transcript",
   drop: "Drop recordings here, or",
   choose: "Choose files",
   record: "Record",
@@ -35,14 +36,17 @@ export const english = {
   finish: "Finish and transcribe",
   level: "Microphone level",
   silent: "The microphone is silent. Check that it is on and that the right one is selected.",
-  noMicrophone: "There is no microphone that the page may use. Connect one, and allow it in the browser's site settings.",
+  noMicrophone:
+    "There is no microphone that the page may use. Connect one, and allow it in the browser's site settings.",
   noRecorder: "This browser cannot record. Record with another program, and choose the file here.",
   recordingTitle: "Recording of {date}",
   recovered: "The page was closed during this recording. Everything up to then was kept.",
-  piecesUnkept: "The browser has no more space for this recording. It continues in memory: finish it soon, and do not close the page.",
+  piecesUnkept:
+    "The browser has no more space for this recording. It continues in memory: finish it soon, and do not close the page.",
 
   recent: "Recent",
-  nothingYet: "Nothing here yet. Your transcripts stay in this browser, and nowhere else once the server has deleted the job.",
+  nothingYet:
+    "Nothing here yet. Your transcripts stay in this browser, and nowhere else once the server has deleted the job.",
   onServer: "Other jobs on the server",
   onServerHint: "Sent from another browser or program with your user name.",
   asleepJobs: "{service} is stopped. Looking for its jobs starts it.",
@@ -82,16 +86,21 @@ export const english = {
   noSpace: "The browser has no space to keep this recording. It is sent as it is; do not close the page before that.",
 
   "error.empty": "“{name}” is empty (0 bytes). Choose another file.",
-  "error.tooLarge": "“{name}” has {size}, and the limit is {limit}. Send a shorter part, or convert it to mp3, m4a or opus.",
+  "error.tooLarge":
+    "“{name}” has {size}, and the limit is {limit}. Send a shorter part, or convert it to mp3, m4a or opus.",
   "error.network": "No connection to the server.",
   "error.busy": "The server is busy.",
   "error.unavailable": "The service is not available yet.",
-  "error.signedOut": "The server asked for a user name and password again, and did not get the right ones. Reload the page to sign in, then try again. Nothing is lost.",
+  "error.signedOut":
+    "The server asked for a user name and password again, and did not get the right ones. Reload the page to sign in, then try again. Nothing is lost.",
   "error.notARecording": "This file is not a recording that can be read: {message}",
-  "error.jobGone": "The server no longer has this job: results are kept there for a limited time. Send the recording again.",
-  "error.noSpace": "The browser has no space for the transcript ({message}). Delete recordings that you no longer need, then try again.",
+  "error.jobGone":
+    "The server no longer has this job: results are kept there for a limited time. Send the recording again.",
+  "error.noSpace":
+    "The browser has no space for the transcript ({message}). Delete recordings that you no longer need, then try again.",
   "error.cancelledThere": "The job was cancelled on the server.",
-  "error.audioGone": "The page was closed before the recording was sent, and the browser did not keep it. Choose the file again.",
+  "error.audioGone":
+    "The page was closed before the recording was sent, and the browser did not keep it. Choose the file again.",
   "error.server": "The server refused: {message}",
   "error.notDeleted": "The server could not delete its copy: {message} Try again.",
 

@@ -40,12 +40,17 @@ export function exportMenu(read) {
   }
 
   const items = TEXTS.map(([key, extension, type, write]) => {
-    const save = () => download(new Blob([write(read())], { type: `${type};charset=utf-8` }), fileName(read().title, extension));
+    const save = () =>
+      download(new Blob([write(read())], { type: `${type};charset=utf-8` }), fileName(read().title, extension));
     return h("li", {}, h("button", { type: "button", onclick: save }, t(key)));
   });
   const menu = h(
     "details",
-    { class: "menu", onkeydown: (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && (menu.open = false), onclick: close },
+    {
+      class: "menu",
+      onkeydown: (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && (menu.open = false),
+      onclick: close,
+    },
     h("summary", {}, t("exportAs")),
     h("ul", {}, h("li", {}, h("button", { type: "button", onclick: word }, t("word"))), ...items),
   );

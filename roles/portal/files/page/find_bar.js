@@ -18,7 +18,13 @@ export class FindBar {
   /** @type {Match[]} */
   #matches = [];
   #at = -1;
-  #field = h("input", { type: "search", "aria-label": t("find"), placeholder: t("find"), oninput: () => this.#later(), onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event) });
+  #field = h("input", {
+    type: "search",
+    "aria-label": t("find"),
+    placeholder: t("find"),
+    oninput: () => this.#later(),
+    onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
+  });
   #count = h("span", { class: "faint", role: "status" });
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -55,7 +61,11 @@ export class FindBar {
     this.#matches = find(this.view.texts, this.#field.value);
     this.#at = -1;
     this.#clear();
-    if (canMark) CSS.highlights.set("found", new Highlight(...this.#matches.slice(0, MOST_MARKED).flatMap((match) => this.#range(match))));
+    if (canMark)
+      CSS.highlights.set(
+        "found",
+        new Highlight(...this.#matches.slice(0, MOST_MARKED).flatMap((match) => this.#range(match))),
+      );
     if (this.#matches.length) this.#go(1);
     else say(this.#count, this.#field.value.trim() ? t("noMatch") : "");
   }

@@ -20,7 +20,11 @@ export function clock(seconds) {
  */
 export function stamp(seconds, mark) {
   const milliseconds = Math.max(0, Math.round(seconds * 1000));
-  const parts = [Math.floor(milliseconds / 3_600_000), Math.floor(milliseconds / 60_000) % 60, Math.floor(milliseconds / 1000) % 60];
+  const parts = [
+    Math.floor(milliseconds / 3_600_000),
+    Math.floor(milliseconds / 60_000) % 60,
+    Math.floor(milliseconds / 1000) % 60,
+  ];
   return `${parts.map((part) => String(part).padStart(2, "0")).join(":")}${mark}${String(milliseconds % 1000).padStart(3, "0")}`;
 }
 
@@ -53,12 +57,17 @@ export function size(bytes, language) {
  */
 export function duration(seconds, language) {
   const [value, unit, digits] =
-    seconds < 55 ? [Math.max(1, Math.ceil(seconds / 5) * 5), "second", 0]
-    : seconds < 5400 ? [Math.max(1, Math.round(seconds / 60)), "minute", 0]
-    : [seconds / 3600, "hour", 1];
-  return new Intl.NumberFormat(language, { style: "unit", unit: String(unit), unitDisplay: "short", maximumFractionDigits: Number(digits) }).format(
-    Number(value),
-  );
+    seconds < 55
+      ? [Math.max(1, Math.ceil(seconds / 5) * 5), "second", 0]
+      : seconds < 5400
+        ? [Math.max(1, Math.round(seconds / 60)), "minute", 0]
+        : [seconds / 3600, "hour", 1];
+  return new Intl.NumberFormat(language, {
+    style: "unit",
+    unit: String(unit),
+    unitDisplay: "short",
+    maximumFractionDigits: Number(digits),
+  }).format(Number(value));
 }
 
 /**
@@ -76,6 +85,9 @@ export function percent(share, language) {
  * @param {string} extension
  */
 export function fileName(title, extension) {
-  const safe = title.replace(/[\u0000-\u001f<>:"/\\|?*]+/g, "-").replace(/^[.\s]+|[.\s]+$/g, "").slice(0, 120);
+  const safe = title
+    .replace(/[\u0000-\u001f<>:"/\\|?*]+/g, "-")
+    .replace(/^[.\s]+|[.\s]+$/g, "")
+    .slice(0, 120);
   return `${safe || "transcript"}.${extension}`;
 }

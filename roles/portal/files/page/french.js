@@ -7,11 +7,13 @@ export const french = {
   services: "Services",
   api: "API",
   otherLanguage: "English",
-  unavailable: "Ce navigateur n'autorise pas la page à enregistrer des données, ce dont elle a besoin pour conserver vos transcriptions. Quittez la navigation privée ou utilisez un autre navigateur.",
+  unavailable:
+    "Ce navigateur n'autorise pas la page à enregistrer des données, ce dont elle a besoin pour conserver vos transcriptions. Quittez la navigation privée ou utilisez un autre navigateur.",
   noService: "Aucun service de transcription n'est installé sur ce serveur.",
-  failed: "Une erreur s'est produite dans la page : {message}. Rechargez-la ; vos enregistrements et transcriptions sont conservés.",
+  failed:
+    "Une erreur s'est produite dans la page : {message}. Rechargez-la ; vos enregistrements et transcriptions sont conservés.",
 
-  "new": "Nouvelle transcription",
+  new: "Nouvelle transcription",
   drop: "Déposez des enregistrements ici, ou",
   choose: "Choisir des fichiers",
   record: "Enregistrer",
@@ -36,14 +38,17 @@ export const french = {
   finish: "Terminer et transcrire",
   level: "Niveau du micro",
   silent: "Le micro ne capte rien. Vérifiez qu'il est allumé et que le bon micro est sélectionné.",
-  noMicrophone: "La page ne peut utiliser aucun micro. Branchez-en un et autorisez-le dans les paramètres du site de votre navigateur.",
+  noMicrophone:
+    "La page ne peut utiliser aucun micro. Branchez-en un et autorisez-le dans les paramètres du site de votre navigateur.",
   noRecorder: "Ce navigateur ne sait pas enregistrer. Enregistrez avec un autre logiciel et choisissez le fichier ici.",
   recordingTitle: "Enregistrement du {date}",
   recovered: "La page a été fermée pendant cet enregistrement. Tout ce qui précède a été conservé.",
-  piecesUnkept: "Le navigateur n'a plus d'espace pour cet enregistrement. Il continue en mémoire : terminez-le bientôt et ne fermez pas la page.",
+  piecesUnkept:
+    "Le navigateur n'a plus d'espace pour cet enregistrement. Il continue en mémoire : terminez-le bientôt et ne fermez pas la page.",
 
   recent: "Récents",
-  nothingYet: "Rien pour l'instant. Vos transcriptions restent dans ce navigateur, et nulle part ailleurs une fois la tâche supprimée du serveur.",
+  nothingYet:
+    "Rien pour l'instant. Vos transcriptions restent dans ce navigateur, et nulle part ailleurs une fois la tâche supprimée du serveur.",
   onServer: "Autres tâches sur le serveur",
   onServerHint: "Envoyées depuis un autre navigateur ou programme avec votre nom d'utilisateur.",
   asleepJobs: "{service} est arrêté. Chercher ses tâches le démarre.",
@@ -58,7 +63,8 @@ export const french = {
   chooseAgain: "Choisir à nouveau le fichier",
   space: "Enregistrements dans ce navigateur : {size}.",
   forgetAudio: "Supprimer tous les enregistrements, garder le texte",
-  forgetAudioAsk: "Supprimer tous les enregistrements de ce navigateur ? Les transcriptions restent, mais ne peuvent plus être écoutées.",
+  forgetAudioAsk:
+    "Supprimer tous les enregistrements de ce navigateur ? Les transcriptions restent, mais ne peuvent plus être écoutées.",
   jobTitle: "Tâche du {date}",
 
   "state.recording": "Enregistrement dans un autre onglet",
@@ -80,19 +86,25 @@ export const french = {
   "stage.text": "Écriture du texte, {percent}",
   "stage.alignment": "Alignement des mots sur le son, {percent}",
   again: "{reason} Nouvel essai dans {time}.",
-  noSpace: "Le navigateur n'a pas assez d'espace pour conserver cet enregistrement. Il est envoyé tel quel ; ne fermez pas la page avant la fin de l'envoi.",
+  noSpace:
+    "Le navigateur n'a pas assez d'espace pour conserver cet enregistrement. Il est envoyé tel quel ; ne fermez pas la page avant la fin de l'envoi.",
 
   "error.empty": "« {name} » est vide (0 octet). Choisissez un autre fichier.",
-  "error.tooLarge": "« {name} » fait {size}, et la limite est de {limit}. Envoyez une partie plus courte ou convertissez-le en mp3, m4a ou opus.",
+  "error.tooLarge":
+    "« {name} » fait {size}, et la limite est de {limit}. Envoyez une partie plus courte ou convertissez-le en mp3, m4a ou opus.",
   "error.network": "Pas de connexion au serveur.",
   "error.busy": "Le serveur est occupé.",
   "error.unavailable": "Le service n'est pas encore disponible.",
-  "error.signedOut": "Le serveur a redemandé le nom d'utilisateur et le mot de passe, et ne les a pas reçus corrects. Rechargez la page pour vous connecter, puis réessayez. Rien n'est perdu.",
+  "error.signedOut":
+    "Le serveur a redemandé le nom d'utilisateur et le mot de passe, et ne les a pas reçus corrects. Rechargez la page pour vous connecter, puis réessayez. Rien n'est perdu.",
   "error.notARecording": "Ce fichier n'est pas un enregistrement lisible : {message}",
-  "error.jobGone": "Le serveur n'a plus cette tâche : il ne garde les résultats qu'un certain temps. Envoyez l'enregistrement à nouveau.",
-  "error.noSpace": "Le navigateur n'a pas d'espace pour la transcription ({message}). Supprimez les enregistrements dont vous n'avez plus besoin, puis réessayez.",
+  "error.jobGone":
+    "Le serveur n'a plus cette tâche : il ne garde les résultats qu'un certain temps. Envoyez l'enregistrement à nouveau.",
+  "error.noSpace":
+    "Le navigateur n'a pas d'espace pour la transcription ({message}). Supprimez les enregistrements dont vous n'avez plus besoin, puis réessayez.",
   "error.cancelledThere": "La tâche a été annulée sur le serveur.",
-  "error.audioGone": "La page a été fermée avant la fin de l'envoi, et le navigateur n'a pas conservé l'enregistrement. Choisissez à nouveau le fichier.",
+  "error.audioGone":
+    "La page a été fermée avant la fin de l'envoi, et le navigateur n'a pas conservé l'enregistrement. Choisissez à nouveau le fichier.",
   "error.server": "Le serveur a refusé : {message}",
   "error.notDeleted": "Le serveur n'a pas pu supprimer sa copie : {message} Réessayez.",
 
@@ -133,7 +145,8 @@ export const french = {
   save: "Enregistrer",
   discard: "Abandonner",
   doubtful: "Les mots soulignés sont incertains : le modèle n'en était pas sûr.",
-  unsaved: "Le navigateur n'a pas pu enregistrer la modification : {message}. Exportez la transcription maintenant pour ne rien perdre.",
+  unsaved:
+    "Le navigateur n'a pas pu enregistrer la modification : {message}. Exportez la transcription maintenant pour ne rien perdre.",
   gone: "Cette transcription n'est pas dans ce navigateur. Elle a peut-être été supprimée dans un autre onglet.",
   help: "Clavier : Espace lit et met en pause, ← → se déplacent de 5 secondes, ↑ ↓ passent d'une phrase à l'autre, Entrée lit la phrase, E la corrige, < > changent la vitesse, Ctrl+Z annule.",
   loading: "Chargement",

@@ -2,11 +2,11 @@
 
 import { fill, h, say } from "./dom.js";
 import { download } from "./download.js";
+import { messageOf, problemText } from "./error_text.js";
 import { fileName, size } from "./formats.js";
 import { date, language, t } from "./language.js";
 import { ProgressText } from "./progress_text.js";
 import * as recordings from "./recordings.js";
-import { RequestError } from "./requests.js";
 import { listen } from "./signals.js";
 import { replaceAudio } from "./sources.js";
 import { cancel, erase, isUnfinished, retry } from "./work.js";
@@ -63,7 +63,11 @@ function showSpace(element, all) {
   const bytes = all.reduce((sum, recording) => sum + (recording.kept ? recording.bytes : 0), 0);
   element.hidden = bytes === 0;
   const forget = async () => confirm(t("forgetAudioAsk")) && recordings.forgetAudio();
-  fill(element, `${t("space", { size: size(bytes, language) })} `, h("button", { type: "button", class: "link", onclick: forget }, t("forgetAudio")));
+  fill(
+    element,
+    `${t("space", { size: size(bytes, language) })} `,
+    h("button", { type: "button", class: "link", onclick: forget }, t("forgetAudio")),
+  );
 }
 
 /** One recording of the list. Its parts are replaced only when its state changes, so that the focus stays where it is. */
@@ -79,7 +83,15 @@ class Row {
   #actions = h("div", { class: "actions" });
   #shown = "";
 
-  element = h("li", {}, h("div", { class: "row" }, this.#link, this.#about), this.#state, this.#bar, this.#problem, this.#actions);
+  element = h(
+    "li",
+    {},
+    h("div", { class: "row" }, this.#link, this.#about),
+    this.#state,
+    this.#bar,
+    this.#problem,
+    this.#actions,
+  );
 
   /** @param {Recording} recording */
   show(recording) {
@@ -89,7 +101,8 @@ class Row {
     if (state === "done") this.#link.href = `#/transcript/${id}`;
     else this.#link.removeAttribute("href");
     say(this.#about, [date(created), bytes ? size(bytes, language) : ""].filter(Boolean).join(" · "));
-    say(this.#problem, problem ? t(/** @type {import("./english.js").Key} */ (`error.${problem.code}`), { message: problem.message }) : recovered && state === "stored" ? t("recovered") : "");
+    const rescued = recovered && state === "stored" ? t("recovered") : "";
+    say(this.#problem, problem ? problemText(problem) : rescued);
     this.#problem.hidden = !this.#problem.textContent;
     this.tick();
     const now = `${state} ${problem?.code} ${kept}`;
@@ -117,7 +130,11 @@ class Row {
   #buttons(recording) {
     const { state, problem, fileName: name, title, type } = recording;
     const button = (/** @type {import("./english.js").Key} */ key, /** @type {() => unknown} */ action) =>
-      h("button", { type: "button", "aria-label": `${t(key)}: ${title}`, onclick: () => this.#attempt(action) }, t(key));
+      h(
+        "button",
+        { type: "button", "aria-label": `${t(key)}: ${title}`, onclick: () => this.#attempt(action) },
+        t(key),
+      );
     if (state === "recording") return [];
     if (isUnfinished(recording)) return [button("cancel", () => cancel(recording))];
     const again = state !== "done" && problem?.code !== "audioGone";
@@ -139,9 +156,8 @@ class Row {
     try {
       await action();
     } catch (error) {
-      const message = error instanceof RequestError && error.status === 0 ? t("error.network") : error instanceof Error ? error.message : String(error);
       this.#problem.hidden = false;
-      say(this.#problem, t("error.notDeleted", { message }));
+      say(this.#problem, t("error.notDeleted", { message: messageOf(error) }));
     }
   }
 }
@@ -154,5 +170,10 @@ function fileButton(recording) {
     await replaceAudio(recording, file);
     retry(recording);
   };
-  return h("label", { class: "button" }, t("chooseAgain"), h("input", { type: "file", class: "unseen", onchange: choose }));
+  return h(
+    "label",
+    { class: "button" },
+    t("chooseAgain"),
+    h("input", { type: "file", class: "unseen", onchange: choose }),
+  );
 }

@@ -1,6 +1,7 @@
 // The page: its frame, and the screen that the address names.
 
 import { fill, h } from "./dom.js";
+import { messageOf } from "./error_text.js";
 import { language, switchLanguage, t } from "./language.js";
 import { recover } from "./microphone.js";
 import { isRecording } from "./recorder_view.js";
@@ -17,7 +18,15 @@ function frame() {
   const other = language === "en" ? "fr" : "en";
   fill(
     document.body,
-    h("a", { class: "skip", href: "#content", onclick: (/** @type {Event} */ event) => (event.preventDefault(), root.focus()) }, t("skip")),
+    h(
+      "a",
+      {
+        class: "skip",
+        href: "#content",
+        onclick: (/** @type {Event} */ event) => (event.preventDefault(), root.focus()),
+      },
+      t("skip"),
+    ),
     h(
       "header",
       { class: "bar" },
@@ -44,8 +53,7 @@ async function show() {
 
 /** @param {unknown} error */
 function complain(error) {
-  const message = error instanceof Error ? error.message : String(error);
-  const note = h("div", { class: "failure", role: "alert" }, t("failed", { message }));
+  const note = h("div", { class: "failure", role: "alert" }, t("failed", { message: messageOf(error) }));
   document.querySelector(".failure")?.remove();
   document.body.append(note);
 }

@@ -70,7 +70,16 @@ export class Microphone {
     try {
       const type = typeOf();
       const fileName = `recording.${extension(type)}`;
-      const { id } = await recordings.add({ title, options, service, fileName, bytes: 0, type, state: "recording", kept: true });
+      const { id } = await recordings.add({
+        title,
+        options,
+        service,
+        fileName,
+        bytes: 0,
+        type,
+        state: "recording",
+        kept: true,
+      });
       const microphone = new Microphone(stream, id);
       await microphone.#hold();
       microphone.#recorder.start(PIECE);
@@ -120,7 +129,8 @@ export class Microphone {
   get level() {
     const samples = new Float32Array(this.#analyser.fftSize);
     this.#analyser.getFloatTimeDomainData(samples);
-    const decibels = 20 * Math.log10(Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length) || 1e-6);
+    const decibels =
+      20 * Math.log10(Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length) || 1e-6);
     return Math.min(1, Math.max(0, (decibels + 60) / 50));
   }
 

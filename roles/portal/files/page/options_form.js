@@ -35,7 +35,11 @@ function languages() {
  * @param {string} chosen
  */
 function select(name, values, chosen) {
-  return h("select", { name }, ...values.map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
+  return h(
+    "select",
+    { name },
+    ...values.map(([value, text]) => h("option", { value, selected: value === chosen }, text)),
+  );
 }
 
 /**
@@ -45,13 +49,27 @@ function select(name, values, chosen) {
  */
 export function optionsForm() {
   const before = remembered();
-  const radio = (/** @type {string} */ value, /** @type {string} */ text, /** @type {boolean} */ checked, disabled = false) =>
-    h("label", {}, h("input", { type: "radio", name: "what", value, checked, disabled }), text);
+  const radio = (
+    /** @type {string} */ value,
+    /** @type {string} */ text,
+    /** @type {boolean} */ checked,
+    disabled = false,
+  ) => h("label", {}, h("input", { type: "radio", name: "what", value, checked, disabled }), text);
   const speakers = before.speakers && speakerService !== null;
   const count = select("count", [["", t("automatic")], ...numbers()], String(before.count ?? ""));
   const countField = h("label", { hidden: !speakers }, t("count"), count);
-  const chosenLanguage = select("language", [["", t("detect")], .../** @type {[string, string][]} */ (languages().map(({ code, name }) => [code, name]))], before.language);
-  const words = h("input", { name: "words", value: before.words, placeholder: t("wordsHint"), maxlength: 2000, autocomplete: "off" });
+  const chosenLanguage = select(
+    "language",
+    [["", t("detect")], .../** @type {[string, string][]} */ (languages().map(({ code, name }) => [code, name]))],
+    before.language,
+  );
+  const words = h("input", {
+    name: "words",
+    value: before.words,
+    placeholder: t("wordsHint"),
+    maxlength: 2000,
+    autocomplete: "off",
+  });
   const keep = h("input", { type: "checkbox", name: "keep", checked: before.keep });
   const element = h(
     "form",

@@ -12,7 +12,15 @@ export class Player {
   #audio = new Audio();
   #toggle = h("button", { type: "button", class: "main", onclick: () => this.toggle() }, t("play"));
   #time = h("span", { class: "time" });
-  #position = h("input", { type: "range", min: 0, max: 0, step: 0.1, value: 0, "aria-label": t("position"), oninput: () => this.seek(Number(this.#position.value)) });
+  #position = h("input", {
+    type: "range",
+    min: 0,
+    max: 0,
+    step: 0.1,
+    value: 0,
+    "aria-label": t("position"),
+    oninput: () => this.seek(Number(this.#position.value)),
+  });
   #speed = h(
     "select",
     { "aria-label": t("speed"), onchange: () => (this.#audio.playbackRate = Number(this.#speed.value)) },
@@ -32,7 +40,8 @@ export class Player {
   constructor(onTime, until) {
     this.onTime = onTime;
     this.#audio.preload = "metadata";
-    const on = (/** @type {string} */ event, /** @type {() => void} */ listener) => this.#audio.addEventListener(event, listener, { signal: until });
+    const on = (/** @type {string} */ event, /** @type {() => void} */ listener) =>
+      this.#audio.addEventListener(event, listener, { signal: until });
     on("timeupdate", () => this.#show());
     on("seeked", () => this.#show());
     on("play", () => say(this.#toggle, t("pausePlayer")));

@@ -38,7 +38,10 @@ export class ProgressText {
     }
     if (recording.state === "sending") return this.#sending();
     if (recording.state === "working" && stage && progress !== undefined) {
-      return { text: this.#withRest(t(`stage.${stage}`, { percent: percent(progress, language) }), this.#job.remaining(1)), share: progress };
+      return {
+        text: this.#withRest(t(`stage.${stage}`, { percent: percent(progress, language) }), this.#job.remaining(1)),
+        share: progress,
+      };
     }
     if (recording.state === "working") return { text: t("state.working"), share: null };
     return { text: t(`state.${recording.state}`), share: null };

@@ -20,17 +20,27 @@ const SILENT = 4;
  */
 export function recorderView(options, complain, until) {
   const panel = h("section", { class: "recorder", hidden: !running, "aria-label": t("microphone") });
-  const button = h("button", { type: "button", class: "record", hidden: Boolean(running), onclick: begin }, t("record"));
+  const button = h(
+    "button",
+    { type: "button", class: "record", hidden: Boolean(running), onclick: begin },
+    t("record"),
+  );
 
   async function begin() {
     if (!canRecord) return complain(t("noRecorder"));
     const chosen = options();
     button.setAttribute("disabled", "");
     try {
-      running = await Microphone.begin(t("recordingTitle", { date: date(Date.now()) }), chosen, serviceFor(chosen)?.path ?? "");
+      running = await Microphone.begin(
+        t("recordingTitle", { date: date(Date.now()) }),
+        chosen,
+        serviceFor(chosen)?.path ?? "",
+      );
       show();
     } catch (error) {
-      complain(error instanceof DOMException && error.name !== "QuotaExceededError" ? t("noMicrophone") : String(error));
+      complain(
+        error instanceof DOMException && error.name !== "QuotaExceededError" ? t("noMicrophone") : String(error),
+      );
     } finally {
       button.removeAttribute("disabled");
     }

@@ -61,7 +61,9 @@ export async function add(about) {
  * @returns {Promise<Recording | undefined>} Undefined if it was deleted.
  */
 export async function change(id, changes, from) {
-  const changed = await storage.update("recordings", id, (recording) => (!from || from.includes(recording.state) ? { ...recording, ...changes } : recording));
+  const changed = await storage.update("recordings", id, (recording) =>
+    !from || from.includes(recording.state) ? { ...recording, ...changes } : recording,
+  );
   announce({ type: "stored", id });
   return changed;
 }

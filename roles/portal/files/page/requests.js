@@ -74,8 +74,17 @@ async function request(method, path, signal) {
   /** @type {Answer} */
   let answer;
   try {
-    const response = await fetch(address(path), { method, cache: "no-store", headers: { Accept: "application/json" }, signal: signal ?? null });
-    answer = { status: response.status, body: parsed(await response.text()), retryAfter: seconds(response.headers.get("Retry-After")) };
+    const response = await fetch(address(path), {
+      method,
+      cache: "no-store",
+      headers: { Accept: "application/json" },
+      signal: signal ?? null,
+    });
+    answer = {
+      status: response.status,
+      body: parsed(await response.text()),
+      retryAfter: seconds(response.headers.get("Retry-After")),
+    };
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new RequestError(0, "network", "");
@@ -147,7 +156,11 @@ export function send(path, form, onProgress, signal) {
     request.setRequestHeader("Prefer", "respond-async");
     request.upload.onprogress = ({ loaded, total }) => onProgress(loaded, total);
     request.onload = () => {
-      const answer = { status: request.status, body: parsed(request.responseText), retryAfter: seconds(request.getResponseHeader("Retry-After")) };
+      const answer = {
+        status: request.status,
+        body: parsed(request.responseText),
+        retryAfter: seconds(request.getResponseHeader("Retry-After")),
+      };
       if (answer.status < 400) resolve(answer);
       else reject(refusal(answer));
     };

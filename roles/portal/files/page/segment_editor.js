@@ -22,7 +22,12 @@ export class SegmentEditor {
     this.#text = text;
     this.#correct = correct;
     this.#done = done;
-    this.#field = h("textarea", { "aria-label": t("correct"), rows: 1, onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event), onblur: () => this.save() });
+    this.#field = h("textarea", {
+      "aria-label": t("correct"),
+      rows: 1,
+      onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
+      onblur: () => this.save(),
+    });
     this.#field.value = text;
     // A pressed button would take the focus from the field, which saves, before it is clicked.
     const hold = (/** @type {Event} */ event) => event.preventDefault();

@@ -2,10 +2,11 @@
 
 import { services } from "./configuration.js";
 import { fill, h } from "./dom.js";
+import { messageOf } from "./error_text.js";
 import { percent } from "./formats.js";
 import { date, language, t } from "./language.js";
 import * as recordings from "./recordings.js";
-import { RequestError, deleteJob, jobs, states } from "./requests.js";
+import { deleteJob, jobs, states } from "./requests.js";
 import { adopt } from "./sources.js";
 
 /** @typedef {import("./configuration.js").Service} Service */
@@ -13,7 +14,13 @@ import { adopt } from "./sources.js";
 /** @returns {HTMLElement} */
 export function serverJobsView() {
   const parts = services.map(() => h("div", { class: "jobs" }));
-  const element = h("details", { class: "server-jobs", ontoggle: look }, h("summary", {}, t("onServer")), h("p", { class: "faint" }, t("onServerHint")), ...parts);
+  const element = h(
+    "details",
+    { class: "server-jobs", ontoggle: look },
+    h("summary", {}, t("onServer")),
+    h("p", { class: "faint" }, t("onServerHint")),
+    ...parts,
+  );
 
   async function look() {
     if (!element.open) return;
@@ -23,7 +30,11 @@ export function serverJobsView() {
       if (state === "ready" || state === "draining") list(service, parts[number]);
       else {
         const find = () => list(service, parts[number]);
-        fill(parts[number], h("p", {}, t("asleepJobs", { service: service.title })), h("button", { type: "button", onclick: find }, t("lookUp")));
+        fill(
+          parts[number],
+          h("p", {}, t("asleepJobs", { service: service.title })),
+          h("button", { type: "button", onclick: find }, t("lookUp")),
+        );
       }
     });
   }
@@ -44,13 +55,23 @@ async function list(service, part) {
     const items = found.map((job) => item(service, job, () => list(service, part)));
     fill(part, heading, items.length ? h("ul", {}, ...items) : h("p", {}, t("noJobs")));
   } catch (error) {
-    const message = error instanceof RequestError && error.status === 0 ? t("error.network") : error instanceof Error ? error.message : String(error);
-    fill(part, heading, h("p", { class: "problem", role: "alert" }, message), h("button", { type: "button", onclick: () => list(service, part) }, t("retry")));
+    fill(
+      part,
+      heading,
+      h("p", { class: "problem", role: "alert" }, messageOf(error)),
+      h("button", { type: "button", onclick: () => list(service, part) }, t("retry")),
+    );
   }
 }
 
 /** @type {Record<import("./requests.js").Job["status"], import("./english.js").Key>} */
-const STATES = { queued: "state.queued", in_progress: "state.working", completed: "state.done", failed: "state.failed", cancelled: "state.cancelled" };
+const STATES = {
+  queued: "state.queued",
+  in_progress: "state.working",
+  completed: "state.done",
+  failed: "state.failed",
+  cancelled: "state.cancelled",
+};
 
 /**
  * @param {Service} service

@@ -6,7 +6,8 @@
 const channel = new BroadcastChannel("speech-to-text");
 const target = new EventTarget();
 
-channel.onmessage = (/** @type {MessageEvent<Signal>} */ { data }) => target.dispatchEvent(new CustomEvent("signal", { detail: data }));
+channel.onmessage = (/** @type {MessageEvent<Signal>} */ { data }) =>
+  target.dispatchEvent(new CustomEvent("signal", { detail: data }));
 
 /** @param {Signal} signal */
 export function announce(signal) {
@@ -19,5 +20,7 @@ export function announce(signal) {
  * @param {AbortSignal} until
  */
 export function listen(listener, until) {
-  target.addEventListener("signal", (event) => listener(/** @type {CustomEvent<Signal>} */ (event).detail), { signal: until });
+  target.addEventListener("signal", (event) => listener(/** @type {CustomEvent<Signal>} */ (event).detail), {
+    signal: until,
+  });
 }

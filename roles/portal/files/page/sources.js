@@ -43,7 +43,14 @@ export async function take(files, options, keep) {
       refusals.push(refusal);
       continue;
     }
-    const about = { title: titleOf(file.name), fileName: file.name, bytes: file.size, type: file.type, options, service: service?.path ?? "" };
+    const about = {
+      title: titleOf(file.name),
+      fileName: file.name,
+      bytes: file.size,
+      type: file.type,
+      options,
+      service: service?.path ?? "",
+    };
     const { id } = await recordings.add({ ...about, state: "stored", kept: false });
     const kept = await recordings.putAudio(id, file, keep);
     unkept ||= keep && !kept;
@@ -73,6 +80,16 @@ export async function replaceAudio({ id }, file) {
  */
 export async function adopt(service, job, title) {
   const options = { speakers: false, language: "", count: null, words: "" };
-  const { id } = await recordings.add({ title, fileName: "", bytes: 0, type: "", options, service, job: job.id, state: "queued", kept: false });
+  const { id } = await recordings.add({
+    title,
+    fileName: "",
+    bytes: 0,
+    type: "",
+    options,
+    service,
+    job: job.id,
+    state: "queued",
+    kept: false,
+  });
   start(id);
 }

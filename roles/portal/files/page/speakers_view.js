@@ -35,7 +35,12 @@ export class SpeakersView {
     const rows = speakers.map((speaker, number) => {
       const own = segments.filter((segment) => segment.speaker === speaker);
       const share = own.reduce((sum, { start, end }) => sum + end - start, 0) / total;
-      const name = h("input", { class: "name", maxlength: 80, autocomplete: "off", onchange: () => onRename(speaker, name.value.trim()) });
+      const name = h("input", {
+        class: "name",
+        maxlength: 80,
+        autocomplete: "off",
+        onchange: () => onRename(speaker, name.value.trim()),
+      });
       this.#names.set(speaker, name);
       const spoke = h("span", { class: "faint" }, t("spoke", { percent: percent(share, language) }));
       return h("li", { class: `row ${colourOf(number)}` }, name, spoke, this.#bar(own, onSeek));
@@ -49,9 +54,16 @@ export class SpeakersView {
    */
   #bar(segments, onSeek) {
     const x = (/** @type {number} */ seconds) => ((seconds / this.#length) * WIDTH).toFixed(1);
-    const path = segments.map(({ start, end }) => `M${x(start)} 0H${x(Math.max(end, start + this.#length / WIDTH))}V10H${x(start)}Z`).join("");
+    const path = segments
+      .map(({ start, end }) => `M${x(start)} 0H${x(Math.max(end, start + this.#length / WIDTH))}V10H${x(start)}Z`)
+      .join("");
     // The transcript has the same as text.
-    const bar = svg("svg", { viewBox: `0 0 ${WIDTH} 10`, preserveAspectRatio: "none", class: "bar", "aria-hidden": "true" });
+    const bar = svg("svg", {
+      viewBox: `0 0 ${WIDTH} 10`,
+      preserveAspectRatio: "none",
+      class: "bar",
+      "aria-hidden": "true",
+    });
     const mark = svg("line", { x1: 0, x2: 0, y1: 0, y2: 10 });
     this.#marks.push(mark);
     bar.append(svg("path", { d: path }), mark);

@@ -19,11 +19,14 @@ export function startScreen(root, until) {
   if (!textService) return fill(root, h("p", {}, t("noService")));
   const form = optionsForm();
   const messages = h("div", { class: "messages", role: "alert" });
-  const complain = (/** @type {string[]} */ ...texts) => fill(messages, ...texts.map((text) => h("p", { class: "problem" }, text)));
+  const complain = (/** @type {string[]} */ ...texts) =>
+    fill(messages, ...texts.map((text) => h("p", { class: "problem" }, text)));
 
   async function takeFiles(/** @type {Iterable<File>} */ files) {
     const { refusals, unkept } = await take(files, form.options(), form.keep());
-    const said = refusals.map(({ key, name, bytes, limit }) => t(key, { name, size: size(bytes, language), limit: size(limit, language) }));
+    const said = refusals.map(({ key, name, bytes, limit }) =>
+      t(key, { name, size: size(bytes, language), limit: size(limit, language) }),
+    );
     complain(...said, ...(unkept ? [t("noSpace")] : []));
   }
 

@@ -30,7 +30,10 @@ function cues({ lines }) {
  * @param {string} text
  */
 function oneBlock(text) {
-  return text.trim().replace(/\s*\n\s*/g, "\n").replaceAll("-->", "->");
+  return text
+    .trim()
+    .replace(/\s*\n\s*/g, "\n")
+    .replaceAll("-->", "->");
 }
 
 /** @param {Document} document */
@@ -68,7 +71,10 @@ export function paragraphsOf({ lines, paragraphs }) {
     .map((numbers) => ({
       start: lines[numbers[0]].start,
       speaker: lines[numbers[0]].speaker,
-      text: numbers.map((number) => lines[number].text.trim()).filter(Boolean).join(" "),
+      text: numbers
+        .map((number) => lines[number].text.trim())
+        .filter(Boolean)
+        .join(" "),
     }))
     .filter(({ text }) => text);
 }
@@ -96,6 +102,11 @@ export function md(document) {
 
 /** @param {Document} document */
 export function json({ title, language, lines }) {
-  const segments = lines.map(({ start, end, text, speaker }) => ({ start, end, ...(speaker === null ? {} : { speaker }), text }));
+  const segments = lines.map(({ start, end, text, speaker }) => ({
+    start,
+    end,
+    ...(speaker === null ? {} : { speaker }),
+    text,
+  }));
   return `${JSON.stringify({ title, language, segments }, null, 2)}\n`;
 }

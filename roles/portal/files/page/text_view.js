@@ -44,9 +44,19 @@ export class TextView {
     this.#spans = segments.map((_, number) => h("span", { class: "segment", "data-number": number, tabindex: -1 }));
     this.#spans.forEach((_, number) => this.#draw(number));
     const turns = paragraphs(segments).map((numbers) => this.#paragraph(numbers, speakers));
-    this.element = h("section", { class: "transcript", tabindex: 0, "aria-label": t("transcript"), onclick: (/** @type {MouseEvent} */ event) => this.#clicked(event) }, ...turns);
+    this.element = h(
+      "section",
+      {
+        class: "transcript",
+        tabindex: 0,
+        "aria-label": t("transcript"),
+        onclick: (/** @type {MouseEvent} */ event) => this.#clicked(event),
+      },
+      ...turns,
+    );
     if (segments.length === 0) fill(this.element, h("p", {}, t("empty")));
-    for (const event of ["wheel", "touchmove"]) addEventListener(event, () => (this.#scrolled = Date.now()), { signal: until, passive: true });
+    for (const event of ["wheel", "touchmove"])
+      addEventListener(event, () => (this.#scrolled = Date.now()), { signal: until, passive: true });
     document.addEventListener("visibilitychange", () => document.hidden && this.#editor?.save(), { signal: until });
     until.addEventListener("abort", () => this.#editor?.save());
   }
@@ -57,11 +67,24 @@ export class TextView {
    */
   #paragraph(numbers, speakers) {
     const { start, speaker } = this.#segments[numbers[0]];
-    const time = h("button", { type: "button", class: "time", "data-number": numbers[0], "aria-label": t("playFrom", { time: clock(start) }) }, clock(start));
+    const time = h(
+      "button",
+      { type: "button", class: "time", "data-number": numbers[0], "aria-label": t("playFrom", { time: clock(start) }) },
+      clock(start),
+    );
     const name = speaker === null ? null : h("strong", { class: "speaker" });
     if (name && speaker !== null) this.#names.push({ element: name, speaker });
-    const text = h("p", {}, ...numbers.flatMap((number, at) => (at ? [" ", this.#spans[number]] : [this.#spans[number]])));
-    return h("div", { class: speaker === null ? "turn" : `turn ${colourOf(speakers.indexOf(speaker))}` }, h("div", { class: "head" }, time, name), text);
+    const text = h(
+      "p",
+      {},
+      ...numbers.flatMap((number, at) => (at ? [" ", this.#spans[number]] : [this.#spans[number]])),
+    );
+    return h(
+      "div",
+      { class: speaker === null ? "turn" : `turn ${colourOf(speakers.indexOf(speaker))}` },
+      h("div", { class: "head" }, time, name),
+      text,
+    );
   }
 
   /** @param {number} number */
@@ -69,7 +92,10 @@ export class TextView {
     const segment = this.#segments[number];
     const text = this.#model.textOf(number);
     const parts = text === segment.text ? pieces(segment) : [{ text, doubtful: false }];
-    fill(this.#spans[number], ...parts.map((part) => (part.doubtful ? h("u", { class: "doubtful" }, part.text) : part.text)));
+    fill(
+      this.#spans[number],
+      ...parts.map((part) => (part.doubtful ? h("u", { class: "doubtful" }, part.text) : part.text)),
+    );
   }
 
   /** Shows the present texts and names. */
@@ -122,7 +148,8 @@ export class TextView {
     this.#spans[this.#current]?.classList.remove("current");
     this.#spans[number]?.classList.add("current");
     this.#current = number;
-    if (Date.now() - this.#scrolled > FOLLOW_AGAIN && !this.#editor) this.#spans[number]?.scrollIntoView({ block: "nearest" });
+    if (Date.now() - this.#scrolled > FOLLOW_AGAIN && !this.#editor)
+      this.#spans[number]?.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {number} number */
@@ -136,7 +163,13 @@ export class TextView {
       this.#draw(number);
       if (isHere) this.select(number);
     };
-    this.#editor = new SegmentEditor(span, number, this.#model.textOf(number), (text) => this.#model.correct(number, text), done);
+    this.#editor = new SegmentEditor(
+      span,
+      number,
+      this.#model.textOf(number),
+      (text) => this.#model.correct(number, text),
+      done,
+    );
   }
 
   /**

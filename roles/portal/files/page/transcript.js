@@ -27,7 +27,10 @@ export function fromResult(result) {
   const answer = typeof result === "string" ? { text: result } : (result ?? {});
   if (!Array.isArray(answer.segments)) {
     const text = String(answer.text ?? "").trim();
-    return { language: answer.language ?? null, segments: text ? [{ start: 0, end: 0, text, speaker: null, words: [] }] : [] };
+    return {
+      language: answer.language ?? null,
+      segments: text ? [{ start: 0, end: 0, text, speaker: null, words: [] }] : [],
+    };
   }
   const segments = answer.segments.map(toSegment).filter((/** @type {Segment} */ segment) => segment.text);
   if (Array.isArray(answer.words)) shareOut(answer.words.map(toWord), segments);
@@ -72,7 +75,8 @@ function shareOut(words, segments) {
   let next = 0;
   segments.forEach((segment, number) => {
     const until = segments[number + 1]?.start ?? Infinity;
-    while (next < words.length && (words[next].start < segment.end || words[next].start < until)) segment.words.push(words[next++]);
+    while (next < words.length && (words[next].start < segment.end || words[next].start < until))
+      segment.words.push(words[next++]);
   });
 }
 

@@ -2,6 +2,7 @@
 
 import { change, nameOf, redo, textOf, undo } from "./corrections.js";
 import { fill, h } from "./dom.js";
+import { messageOf } from "./error_text.js";
 import { exportMenu } from "./export_menu.js";
 import { FindBar } from "./find_bar.js";
 import { t } from "./language.js";
@@ -24,7 +25,11 @@ import { transcriptKeys } from "./transcript_keys.js";
  * @param {AbortSignal} until
  */
 export async function transcriptScreen(root, id, until) {
-  const [recording, transcript, corrections] = await Promise.all([recordings.get(id), recordings.transcriptOf(id), recordings.correctionsOf(id)]);
+  const [recording, transcript, corrections] = await Promise.all([
+    recordings.get(id),
+    recordings.transcriptOf(id),
+    recordings.correctionsOf(id),
+  ]);
   if (until.aborted) return;
   if (!recording || !transcript || !corrections) return fill(root, backLink(), h("p", {}, t("gone")));
   const screen = new TranscriptScreen(recording, transcript, corrections, until);
@@ -65,7 +70,8 @@ class TranscriptScreen {
       this.#speakers,
       {
         play: (number) => this.#play(number),
-        correct: (number, text) => this.#correct((before) => change(before, "texts", number, text === segments[number].text ? null : text)),
+        correct: (number, text) =>
+          this.#correct((before) => change(before, "texts", number, text === segments[number].text ? null : text)),
         textOf: (number) => textOf(this.#corrections, segments[number], number),
         nameOf: (speaker) => this.#nameOf(speaker),
       },
@@ -80,7 +86,14 @@ class TranscriptScreen {
     this.find = new FindBar(this.view, until);
     this.element = h("article", { class: "reader" }, ...this.#parts());
     transcriptKeys(
-      { player: this.player, view: this.view, find: this.find, undo: () => this.#correct(undo), redo: () => this.#correct(redo), play: (number) => this.#play(number) },
+      {
+        player: this.player,
+        view: this.view,
+        find: this.find,
+        undo: () => this.#correct(undo),
+        redo: () => this.#correct(redo),
+        play: (number) => this.#play(number),
+      },
       until,
     );
     listen((signal) => signal.type === "stored" && signal.id === recording.id && this.#reload(), until);
@@ -88,10 +101,25 @@ class TranscriptScreen {
   }
 
   #parts() {
-    const title = h("input", { class: "title", "aria-label": t("nameOfTranscript"), maxlength: 200, value: this.#recording.title, autocomplete: "off" });
-    title.addEventListener("change", () => recordings.change(this.#recording.id, { title: title.value.trim() || this.#recording.title }));
+    const title = h("input", {
+      class: "title",
+      "aria-label": t("nameOfTranscript"),
+      maxlength: 200,
+      value: this.#recording.title,
+      autocomplete: "off",
+    });
+    title.addEventListener("change", () =>
+      recordings.change(this.#recording.id, { title: title.value.trim() || this.#recording.title }),
+    );
     const isDoubtful = this.view.element.querySelector(".doubtful") !== null;
-    const tools = h("div", { class: "row tools" }, this.find.element, this.#undo, this.#redo, ...exportMenu(() => this.#document()));
+    const tools = h(
+      "div",
+      { class: "row tools" },
+      this.find.element,
+      this.#undo,
+      this.#redo,
+      ...exportMenu(() => this.#document()),
+    );
     // Printed in place of the field.
     const heading = h("h2", { class: "printed" }, this.#recording.title);
     return [
@@ -114,7 +142,15 @@ class TranscriptScreen {
       await replaceAudio(this.#recording, file);
       await this.loadAudio();
     };
-    this.player.explain(t("noAudio"), h("label", { class: "button" }, t("chooseAgain"), h("input", { type: "file", class: "unseen", onchange: choose })));
+    this.player.explain(
+      t("noAudio"),
+      h(
+        "label",
+        { class: "button" },
+        t("chooseAgain"),
+        h("input", { type: "file", class: "unseen", onchange: choose }),
+      ),
+    );
   }
 
   /** @param {number} number */
@@ -131,7 +167,10 @@ class TranscriptScreen {
 
   /** @param {string} speaker */
   #nameOf(speaker) {
-    const words = { numbered: (/** @type {number} */ number) => t("speaker", { number }), unknown: t("unknownSpeaker") };
+    const words = {
+      numbered: (/** @type {number} */ number) => t("speaker", { number }),
+      unknown: t("unknownSpeaker"),
+    };
     return nameOf(this.#corrections, this.#speakers, speaker, words);
   }
 
@@ -140,7 +179,9 @@ class TranscriptScreen {
    * @param {string} name An empty one is the service's own.
    */
   #rename(speaker, name) {
-    return name === this.#nameOf(speaker) ? this.#show() : this.#correct((before) => change(before, "names", speaker, name || null));
+    return name === this.#nameOf(speaker)
+      ? this.#show()
+      : this.#correct((before) => change(before, "names", speaker, name || null));
   }
 
   /** @param {(before: Corrections) => Corrections} how */
@@ -154,14 +195,17 @@ class TranscriptScreen {
       // Shown and exported all the same.
       this.#corrections = how(this.#corrections);
       this.#message.hidden = false;
-      fill(this.#message, t("unsaved", { message: error instanceof Error ? error.message : String(error) }));
+      fill(this.#message, t("unsaved", { message: messageOf(error) }));
     }
     this.#show();
   }
 
   /** What another tab changed. */
   async #reload() {
-    const [recording, corrections] = await Promise.all([recordings.get(this.#recording.id), recordings.correctionsOf(this.#recording.id)]);
+    const [recording, corrections] = await Promise.all([
+      recordings.get(this.#recording.id),
+      recordings.correctionsOf(this.#recording.id),
+    ]);
     if (this.#until.aborted || !this.#message.hidden) return;
     if (!recording || !corrections) return fill(this.element, backLink(), h("p", {}, t("gone")));
     this.#recording = recording;

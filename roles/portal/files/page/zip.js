@@ -31,7 +31,13 @@ function record(...fields) {
 }
 
 /** Version 2.0 needed, names in UTF-8, stored, 1 January 1980. */
-const COMMON = /** @type {[number, number][]} */ ([[2, 20], [2, 0x0800], [2, 0], [2, 0], [2, 0x21]]);
+const COMMON = /** @type {[number, number][]} */ ([
+  [2, 20],
+  [2, 0x0800],
+  [2, 0],
+  [2, 0],
+  [2, 0x21],
+]);
 
 /**
  * @param {Record<string, string>} files Text by name.
@@ -47,10 +53,18 @@ export function zip(files, type) {
   let offset = 0;
   for (const [path, text] of Object.entries(files)) {
     const [name, content] = [encoder.encode(path), encoder.encode(text)];
-    const sizes = /** @type {[number, number][]} */ ([[4, crc32(content)], [4, content.length], [4, content.length], [2, name.length]]);
+    const sizes = /** @type {[number, number][]} */ ([
+      [4, crc32(content)],
+      [4, content.length],
+      [4, content.length],
+      [2, name.length],
+    ]);
     const head = record([4, 0x04034b50], ...COMMON, ...sizes, [2, 0]);
     parts.push(head, name, content);
-    directory.push(record([4, 0x02014b50], [2, 20], ...COMMON, ...sizes, [2, 0], [2, 0], [2, 0], [2, 0], [4, 0], [4, offset]), name);
+    directory.push(
+      record([4, 0x02014b50], [2, 20], ...COMMON, ...sizes, [2, 0], [2, 0], [2, 0], [2, 0], [4, 0], [4, offset]),
+      name,
+    );
     offset += head.length + name.length + content.length;
   }
   const length = directory.reduce((sum, part) => sum + part.length, 0);
