@@ -349,7 +349,20 @@ def test_redirects_of_a_service_stay_below_its_path(render: Render) -> None:
         assert line in lines
 
 
-def test_a_page_may_be_reloaded_several_times_within_the_limit(render: Render) -> None:
-    """It consists of some 40 files."""
-    page = render("nginx", "site.conf.j2", item=PORTAL, ansible_facts=TRIXIE, nginx_address_requests_per_second=10)
-    assert "    limit_req zone=whisper_services_addresses burst=300 nodelay;\n" in page
+def test_files_of_users_are_limited_apart_from_services_and_strangers(render: Render) -> None:
+    rate = {"nginx_address_requests_per_second": 3}
+    shared = render("nginx", "whisper-services.conf.j2", ansible_facts=TRIXIE, **rate)
+    assert "limit_req_zone $counted_address zone=whisper_services_addresses:10m rate=3r/s;\n" in shared
+    assert "limit_req_zone $file_address zone=whisper_services_files:10m rate=30r/s;\n" in shared
+    # A key of one zone is empty whenever that of the other is not.
+    assert 'map "$api_key_name$file_user" $counted_address {\n    default "";\n' in shared
+    assert 'map $file_user $file_address {\n    default $binary_remote_addr;\n    ""      "";\n' in shared
+    site = render("nginx", "site.conf.j2", item=PORTAL, ansible_facts=TRIXIE, **rate)
+    assert "    limit_req zone=whisper_services_addresses burst=15 nodelay;\n" in site
+    assert "    limit_req zone=whisper_services_files burst=300 nodelay;\n" in site
+    assert '    set $file_user "";\n' in site
+    # Not the address's own word: an unknown name is none.
+    assert "        set $file_user $user_name;\n" in location(server_blocks(site)[1], "/")
+    assert site.count("set $file_user") == 2
+    service = render("nginx", "site.conf.j2", item=SITE, ansible_facts=TRIXIE, **rate)
+    assert re.findall(r"set \$file_user (.*);", service) == ['""']
