@@ -2,6 +2,7 @@
 
 import base64
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,23 @@ MEETING: Sequence[dict[str, Any]] = [
 _WORDS = [
     {"word": word, "start": 2.0, "end": 2.5, "score": 0.3 if word == "leisure" else 0.9} for word in ("had", "leisure")
 ]
+
+
+def visit(page: Page, demo: Demo) -> None:
+    """Opens the page; its modules run after the browser has loaded it."""
+    page.goto(demo.portal)
+    expect(page.locator(".recent")).to_be_visible()
+
+
+def eventually(page: Page, expression: str, seconds: float = 10) -> None:
+    """Waits until an expression is true.
+
+    `Page.wait_for_function` compiles its expression within the page, which the page's Content-Security-Policy forbids.
+    """
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {expression}"
+        page.wait_for_timeout(50)
 
 
 def choose_text(page: Page) -> None:
@@ -75,8 +93,7 @@ def put_transcript(
     """Stores a finished transcript with the page's own modules, and opens it. Returns its id."""
     words = [{**segment, "words": _WORDS if segment["start"] == 2.0 else []} for segment in segments]
     encoded = base64.b64encode(audio.read_bytes()).decode() if audio else None
-    page.goto(demo.portal)
-    expect(page.locator(".recent")).to_be_visible()
+    visit(page, demo)
     stored: str = page.evaluate(
         """async ([title, result, encoded, job]) => {
             const recordings = await import("/page/recordings.js");

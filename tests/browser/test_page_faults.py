@@ -8,7 +8,16 @@ import requests
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser.conftest import RECORDING, SPEECH, WORDS, Demo
-from tests.browser.steps import choose_text, expect_state, put_transcript, row, rows, send
+from tests.browser.steps import (
+    choose_text,
+    eventually,
+    expect_state,
+    put_transcript,
+    row,
+    rows,
+    send,
+    visit,
+)
 
 TITLE = RECORDING.stem
 SPEAKING = 9_000
@@ -17,20 +26,20 @@ SPEAKING = 9_000
 
 @pytest.fixture
 def start(faulty_page: Page, demo: Demo) -> Page:
-    faulty_page.goto(demo.portal)
+    visit(faulty_page, demo)
     choose_text(faulty_page)
     return faulty_page
 
 
 def test_an_empty_file_is_refused_before_it_is_sent(page: Page, demo: Demo) -> None:
-    page.goto(demo.portal)
+    visit(page, demo)
     send(page, {"name": "nothing.wav", "mimeType": "audio/wav", "buffer": b""})
     expect(page.get_by_role("alert")).to_contain_text("“nothing.wav” is empty (0 bytes)")
     expect(rows(page)).to_have_count(0)
 
 
 def test_a_file_above_the_limit_is_refused_before_it_is_sent(page: Page, demo: Demo) -> None:
-    page.goto(demo.portal)
+    visit(page, demo)
     page.evaluate(
         """() => {
             const file = new File(["RIFF"], "film.mp4");
@@ -106,11 +115,11 @@ def test_a_job_that_expired_says_so_and_can_be_sent_again(start: Page) -> None:
 
 
 def test_a_recording_from_the_microphone_becomes_a_transcript(page: Page, demo: Demo) -> None:
-    page.goto(demo.portal)
+    visit(page, demo)
     choose_text(page)
     page.get_by_role("button", name="Record", exact=True).click()
     expect(page.get_by_text("Recording, 0:01")).to_be_visible()
-    page.wait_for_function("document.querySelector('.recorder meter').value > 0.2")
+    eventually(page, "document.querySelector('.recorder meter').value > 0.2")
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text(re.compile("Paused at"))).to_be_visible()
     page.get_by_role("button", name="Continue").click()
@@ -126,12 +135,12 @@ def test_a_recording_from_the_microphone_becomes_a_transcript(page: Page, demo: 
 
 
 def test_a_tab_that_is_killed_loses_no_recording(context: BrowserContext, page: Page, demo: Demo) -> None:
-    page.goto(demo.portal)
+    visit(page, demo)
     choose_text(page)
     page.get_by_role("button", name="Record", exact=True).click()
     page.wait_for_timeout(SPEAKING)
     other = context.new_page()
-    other.goto(demo.portal)
+    visit(other, demo)
     expect(rows(other).locator(".progress").first).to_have_text("Recording in another tab")
     page.close()
     other.reload()
@@ -169,7 +178,7 @@ def test_two_tabs_send_a_recording_once(context: BrowserContext, start: Page, de
     sent: list[str] = []
     context.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
     other = context.new_page()
-    other.goto(demo.portal)
+    visit(other, demo)
     send(start, RECORDING)
     for tab in (start, other):
         expect_state(tab, TITLE, "Ready")
@@ -213,7 +222,7 @@ def test_what_cannot_be_deleted_on_the_server_stays_in_the_list(context: Browser
 def test_a_transcript_that_is_deleted_in_another_tab_says_so(context: BrowserContext, page: Page, demo: Demo) -> None:
     put_transcript(page, demo)
     other = context.new_page()
-    other.goto(demo.portal)
+    visit(other, demo)
     other.once("dialog", lambda dialog: dialog.accept())
     row(other, "Team meeting").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("This transcript is not in this browser")).to_be_visible()

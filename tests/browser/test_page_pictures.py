@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Demo
-from tests.browser.steps import expect_state, send
+from tests.browser.steps import expect_state, send, visit
 from tests.browser.test_page_intake import CONVERSATION
 
 
@@ -23,8 +23,7 @@ def take(page: Page, name: str = "") -> None:
 
 def test_a_meeting_from_the_file_to_the_corrected_transcript(page: Page, demo: Demo) -> None:
     page.set_viewport_size({"width": 1200, "height": 760})
-    page.goto(demo.portal)
-    expect(page.locator(".recent")).to_be_visible()
+    visit(page, demo)
     take(page, "upload")
     page.get_by_role("radio", name="Who said what").check()
     send(page, {"name": "Interview.wav", "mimeType": "audio/wav", "buffer": CONVERSATION.read_bytes()})

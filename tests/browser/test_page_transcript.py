@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import RECORDING, Demo
-from tests.browser.steps import correct, put_transcript, sentence
+from tests.browser.steps import correct, eventually, put_transcript, sentence
 
 NOW = "document.querySelector('.player input[type=range]').valueAsNumber"
 
@@ -41,7 +41,7 @@ def test_turns_have_their_speaker_and_time(opened: Page) -> None:
 def test_a_click_on_a_sentence_plays_it_and_the_text_follows(opened: Page) -> None:
     sentence(opened, "how much there might be").click()
     expect(sentence(opened, "how much there might be")).to_have_class("segment current")
-    opened.wait_for_function(f"{NOW} > 4.3")
+    eventually(opened, f"{NOW} > 4.3")
     expect(sentence(opened, "prudence")).to_have_class("segment current", timeout=10_000)
     opened.get_by_role("button", name="Pause").click()
     expect(opened.get_by_role("button", name="Play", exact=True)).to_be_visible()
@@ -54,14 +54,14 @@ def test_the_keyboard_alone_plays_moves_and_changes_the_speed(opened: Page) -> N
     opened.keyboard.press("ArrowDown")
     expect(sentence(opened, "leisure")).to_be_focused()
     opened.keyboard.press("Enter")
-    opened.wait_for_function(f"{NOW} > 2")
+    eventually(opened, f"{NOW} > 2")
     opened.keyboard.press(" ")
     expect(opened.get_by_role("button", name="Play", exact=True)).to_be_visible()
     before = opened.evaluate(NOW)
     opened.keyboard.press("ArrowLeft")
-    opened.wait_for_function(f"{NOW} < {before}")
+    eventually(opened, f"{NOW} < {before}")
     opened.keyboard.press("ArrowRight")
-    opened.wait_for_function(f"{NOW} > 4")
+    eventually(opened, f"{NOW} > 4")
     opened.keyboard.press(">")
     expect(opened.get_by_label("Speed")).to_have_value("1.25")
     opened.keyboard.press("ArrowUp")
