@@ -26,6 +26,8 @@ import { fromResult } from "./transcript.js";
 /** Milliseconds between two looks at a job, and while nobody looks at the page. */
 const LOOK = 1500;
 const LOOK_HIDDEN = 8000;
+/** Milliseconds between two requests for jobs, however many there are: nginx allows an address ten requests per second. */
+const APART = 250;
 /** Seconds to wait after a failure that the server did not say how long to wait after. */
 const SHORTEST_PAUSE = 2;
 const LONGEST_PAUSE = 30;
@@ -35,6 +37,9 @@ const UNREADABLE = ["unsupported_media_type", "undecodable_audio", "empty_file"]
 
 /** @type {recordings.State[]} */
 const UNFINISHED = ["waiting", "sending", "queued", "working"];
+
+/** Number of jobs that this tab follows. */
+let following = 0;
 
 /** @param {Recording} recording */
 export function isUnfinished(recording) {
@@ -133,14 +138,19 @@ function watchStart(path, tell) {
  * @param {AbortSignal} signal
  */
 async function follow({ id, service, job: jobId }, signal) {
-  for (;;) {
-    const found = await job(service, jobId ?? "", signal);
-    if (found.status === "completed") return finish(id, found.result);
-    if (found.status === "failed") throw new RequestError(400, found.error?.code ?? "", found.error?.message ?? "");
-    if (found.status === "cancelled") throw new RequestError(400, "cancelled_there", "");
-    await recordings.change(id, { state: found.status === "queued" ? "queued" : "working" }, UNFINISHED);
-    announce({ type: "live", id, live: { stage: found.stage, progress: found.progress } });
-    await pause(document.hidden ? LOOK_HIDDEN : LOOK, signal);
+  following++;
+  try {
+    for (;;) {
+      const found = await job(service, jobId ?? "", signal);
+      if (found.status === "completed") return await finish(id, found.result);
+      if (found.status === "failed") throw new RequestError(400, found.error?.code ?? "", found.error?.message ?? "");
+      if (found.status === "cancelled") throw new RequestError(400, "cancelled_there", "");
+      await recordings.change(id, { state: found.status === "queued" ? "queued" : "working" }, UNFINISHED);
+      announce({ type: "live", id, live: { stage: found.stage, progress: found.progress } });
+      await pause(Math.max(document.hidden ? LOOK_HIDDEN : LOOK, following * APART), signal);
+    }
+  } finally {
+    following--;
   }
 }
 
