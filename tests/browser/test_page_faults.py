@@ -10,12 +10,14 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 from tests.browser.conftest import RECORDING, SPEECH, WORDS, Demo
 from tests.browser.steps import (
     choose_text,
+    correct,
     eventually,
     expect_state,
     put_transcript,
     row,
     rows,
     send,
+    sentence,
     visit,
 )
 
@@ -157,17 +159,37 @@ def quota(page: Page, demo: Demo, size: int) -> None:
     session.send("Storage.overrideQuotaForOrigin", {"origin": demo.portal, "quotaSize": size})
 
 
-def test_a_full_storage_keeps_nothing_but_loses_nothing(start: Page, demo: Demo) -> None:
-    quota(start, demo, 100_000)
+def test_a_full_storage_stops_nothing_and_says_so(start: Page, demo: Demo) -> None:
+    quota(start, demo, 1)
     send(start, RECORDING)
     expect(start.get_by_role("alert").first).to_contain_text("no space to keep this recording")
     expect_state(start, TITLE, "Ready")
+    expect(start.locator(".recent")).to_contain_text("The browser has no more space")
+    start.get_by_role("link", name=TITLE).click()
+    expect(start.locator(".transcript")).to_contain_text(WORDS)
+    expect(start.get_by_role("alert")).to_contain_text("The browser has no more space")
+    correct(start, WORDS, "Corrected.")
+    expect(sentence(start, "Corrected.")).to_be_visible()
+
+
+def test_what_had_no_space_is_stored_as_soon_as_there_is_some(start: Page, demo: Demo) -> None:
+    quota(start, demo, 1)
+    other = "counting"
+    send(start, RECORDING, SPEECH / f"audioeval/en/{other}.wav")
+    expect_state(start, TITLE, "Ready")
+    expect_state(start, other, "Ready")
+    start.context.new_cdp_session(start).send("Storage.overrideQuotaForOrigin", {"origin": demo.portal})
+    start.once("dialog", lambda dialog: dialog.accept())
+    row(start, other).get_by_role("button", name="Delete").click()
+    expect(rows(start)).to_have_count(1)
+    expect(start.locator(".recent")).not_to_contain_text("The browser has no more space")
+    start.reload()
     start.get_by_role("link", name=TITLE).click()
     expect(start.locator(".transcript")).to_contain_text(WORDS)
 
 
 def test_a_recording_goes_on_when_the_storage_is_full(start: Page, demo: Demo) -> None:
-    quota(start, demo, 60_000)
+    quota(start, demo, 1)
     start.get_by_role("button", name="Record", exact=True).click()
     expect(start.get_by_text("It continues in memory")).to_be_visible(timeout=30_000)
     start.get_by_role("button", name="Finish and transcribe").click()

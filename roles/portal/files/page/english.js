@@ -96,8 +96,6 @@ export const english = {
   "error.notARecording": "This file is not a recording that can be read: {message}",
   "error.jobGone":
     "The server no longer has this job: results are kept there for a limited time. Send the recording again.",
-  "error.noSpace":
-    "The browser has no space for the transcript ({message}). Delete recordings that you no longer need, then try again.",
   "error.cancelledThere": "The job was cancelled on the server.",
   "error.audioGone":
     "The page was closed before the recording was sent, and the browser did not keep it. Choose the file again.",
@@ -142,6 +140,8 @@ export const english = {
   discard: "Discard",
   doubtful: "Underlined words are doubtful: the model was not sure of them.",
   unsaved: "The browser could not store the change: {message}. Export the transcript now so that nothing is lost.",
+  unstored:
+    "The browser has no more space, so the newest transcripts and changes are in this tab only. Delete recordings that you no longer need, or export the transcripts before you close the page.",
   gone: "This transcript is not in this browser. It may have been deleted in another tab.",
   help: "Keyboard: Space plays and pauses, ← → move 5 seconds, ↑ ↓ move between sentences, Enter plays the sentence, E corrects it, < > change the speed, Ctrl+Z undoes.",
   loading: "Loading",

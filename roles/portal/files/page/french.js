@@ -100,8 +100,6 @@ export const french = {
   "error.notARecording": "Ce fichier n'est pas un enregistrement lisible : {message}",
   "error.jobGone":
     "Le serveur n'a plus cette tâche : il ne garde les résultats qu'un certain temps. Envoyez l'enregistrement à nouveau.",
-  "error.noSpace":
-    "Le navigateur n'a pas d'espace pour la transcription ({message}). Supprimez les enregistrements dont vous n'avez plus besoin, puis réessayez.",
   "error.cancelledThere": "La tâche a été annulée sur le serveur.",
   "error.audioGone":
     "La page a été fermée avant la fin de l'envoi, et le navigateur n'a pas conservé l'enregistrement. Choisissez à nouveau le fichier.",
@@ -147,6 +145,8 @@ export const french = {
   doubtful: "Les mots soulignés sont incertains : le modèle n'en était pas sûr.",
   unsaved:
     "Le navigateur n'a pas pu enregistrer la modification : {message}. Exportez la transcription maintenant pour ne rien perdre.",
+  unstored:
+    "Le navigateur n'a plus d'espace : les dernières transcriptions et modifications ne sont que dans cet onglet. Supprimez les enregistrements dont vous n'avez plus besoin, ou exportez les transcriptions avant de fermer la page.",
   gone: "Cette transcription n'est pas dans ce navigateur. Elle a peut-être été supprimée dans un autre onglet.",
   help: "Clavier : Espace lit et met en pause, ← → se déplacent de 5 secondes, ↑ ↓ passent d'une phrase à l'autre, Entrée lit la phrase, E la corrige, < > changent la vitesse, Ctrl+Z annule.",
   loading: "Chargement",

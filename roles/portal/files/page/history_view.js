@@ -24,6 +24,7 @@ export function historyView(until) {
   const items = h("ul", { class: "history" });
   const nothing = h("p", { class: "faint" }, t("nothingYet"));
   const space = h("p", { class: "faint space" });
+  const warning = h("p", { class: "problem", role: "alert" });
   /** @type {Map<string, Row>} */
   const rows = new Map();
 
@@ -42,6 +43,8 @@ export function historyView(until) {
       items.replaceChildren(...wanted.filter((element) => element !== undefined));
     }
     nothing.hidden = all.length > 0;
+    say(warning, all.some(({ id }) => recordings.isUnstored(id)) ? t("unstored") : "");
+    warning.hidden = !warning.textContent;
     showSpace(space, all);
   }
 
@@ -52,7 +55,15 @@ export function historyView(until) {
   const timer = setInterval(() => rows.forEach((row) => row.tick()), LOOK);
   until.addEventListener("abort", () => clearInterval(timer));
   refresh();
-  return h("section", { class: "recent", "aria-label": t("recent") }, h("h2", {}, t("recent")), nothing, items, space);
+  return h(
+    "section",
+    { class: "recent", "aria-label": t("recent") },
+    h("h2", {}, t("recent")),
+    warning,
+    nothing,
+    items,
+    space,
+  );
 }
 
 /**

@@ -5,6 +5,7 @@ import { messageOf } from "./error_text.js";
 import { language, switchLanguage, t } from "./language.js";
 import { recover } from "./microphone.js";
 import { isRecording } from "./recorder_view.js";
+import { isAtRisk } from "./recordings.js";
 import { startScreen } from "./start_screen.js";
 import { open } from "./storage.js";
 import { transcriptScreen } from "./transcript_screen.js";
@@ -70,7 +71,7 @@ async function begin() {
     root.focus();
     scrollTo(0, 0);
   });
-  addEventListener("beforeunload", (event) => isRecording() && event.preventDefault());
+  addEventListener("beforeunload", (event) => (isRecording() || isAtRisk()) && event.preventDefault());
   await show();
   // What was left by tabs that were closed.
   await recover();

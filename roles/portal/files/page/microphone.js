@@ -156,7 +156,7 @@ export class Microphone {
     const audio = new Blob(this.#pieces, { type: this.type });
     if (this.isUnkept) {
       // The transcript will need the space of the pieces, which are incomplete.
-      await recordings.putAudio(this.id, audio, false);
+      recordings.holdAudio(this.id, audio);
       await recordings.removePieces(this.id);
     }
     await recordings.change(this.id, { state: "waiting", bytes: audio.size, kept: !this.isUnkept }, ["recording"]);

@@ -38,9 +38,7 @@ export function recorderView(options, complain, until) {
       );
       show();
     } catch (error) {
-      complain(
-        error instanceof DOMException && error.name !== "QuotaExceededError" ? t("noMicrophone") : String(error),
-      );
+      complain(error instanceof DOMException ? t("noMicrophone") : String(error));
     } finally {
       button.removeAttribute("disabled");
     }

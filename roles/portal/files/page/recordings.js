@@ -3,6 +3,7 @@
 import * as corrections from "./corrections.js";
 import { announce } from "./signals.js";
 import * as storage from "./storage.js";
+import * as unstored from "./unstored.js";
 
 /** What the person chose. @typedef {{ speakers: boolean, language: string, count: number | null, words: string }} Options */
 /** @typedef {"recording" | "stored" | "waiting" | "sending" | "queued" | "working" | "done" | "failed" | "cancelled"} State */
@@ -28,10 +29,17 @@ import * as storage from "./storage.js";
  */
 /** Files that the browser did not keep, while this page is open. @type {Map<string, Blob>} */
 const unkept = new Map();
+/** Those among them that exist nowhere else: the person chose no file, but spoke. @type {Set<string>} */
+const irreplaceable = new Set();
+
+/** Whether closing the page would lose something. */
+export function isAtRisk() {
+  return unstored.isHolding() || irreplaceable.size > 0;
+}
 
 /** @returns {Promise<Recording[]>} The newest first. */
 export async function list() {
-  const all = await storage.readAll("recordings");
+  const all = await unstored.readRecordings();
   return all.sort((one, other) => other.created - one.created);
 }
 
@@ -40,7 +48,7 @@ export async function list() {
  * @returns {Promise<Recording | undefined>}
  */
 export function get(id) {
-  return storage.read("recordings", id);
+  return unstored.read("recordings", id);
 }
 
 /**
@@ -49,7 +57,7 @@ export function get(id) {
  */
 export async function add(about) {
   const recording = { job: null, problem: null, ...about, id: crypto.randomUUID(), created: Date.now() };
-  await storage.write("recordings", recording.id, recording);
+  await unstored.write("recordings", recording.id, recording);
   announce({ type: "stored", id: recording.id });
   return recording;
 }
@@ -61,7 +69,7 @@ export async function add(about) {
  * @returns {Promise<Recording | undefined>} Undefined if it was deleted.
  */
 export async function change(id, changes, from) {
-  const changed = await storage.update("recordings", id, (recording) =>
+  const changed = await unstored.update("recordings", id, (recording) =>
     !from || from.includes(recording.state) ? { ...recording, ...changes } : recording,
   );
   announce({ type: "stored", id });
@@ -87,6 +95,17 @@ export async function putAudio(id, audio, keep) {
   }
   unkept.delete(id);
   return true;
+}
+
+/**
+ * Keeps a recording from the microphone that the browser has no space for as long as the page is open.
+ *
+ * @param {string} id
+ * @param {Blob} audio
+ */
+export function holdAudio(id, audio) {
+  unkept.set(id, audio);
+  irreplaceable.add(id);
 }
 
 /**
@@ -122,21 +141,27 @@ export async function audioOf(id) {
 export async function forgetAudio() {
   for (const { id, state } of await list()) {
     if (state !== "done") continue;
-    unkept.delete(id);
-    await storage.remove("audio", id);
-    await removePieces(id);
+    await removeAudio(id);
     await change(id, { kept: false });
   }
+  await unstored.keepAll();
+}
+
+/** @param {string} id */
+async function removeAudio(id) {
+  unkept.delete(id);
+  irreplaceable.delete(id);
+  await storage.remove("audio", id);
+  await removePieces(id);
 }
 
 /** @param {string} id */
 export async function remove(id) {
-  unkept.delete(id);
-  await storage.remove("audio", id);
-  await removePieces(id);
-  await storage.remove("transcripts", id);
-  await storage.remove("corrections", id);
-  await storage.remove("recordings", id);
+  await removeAudio(id);
+  await unstored.remove("transcripts", id);
+  await unstored.remove("corrections", id);
+  await unstored.remove("recordings", id);
+  await unstored.keepAll();
   announce({ type: "stored", id });
 }
 
@@ -145,8 +170,8 @@ export async function remove(id) {
  * @param {import("./transcript.js").Transcript} transcript
  */
 export async function putTranscript(id, transcript) {
-  await storage.write("transcripts", id, transcript);
-  await storage.write("corrections", id, corrections.none());
+  await unstored.write("transcripts", id, transcript);
+  await unstored.write("corrections", id, corrections.none());
 }
 
 /**
@@ -154,7 +179,7 @@ export async function putTranscript(id, transcript) {
  * @returns {Promise<import("./transcript.js").Transcript | undefined>}
  */
 export function transcriptOf(id) {
-  return storage.read("transcripts", id);
+  return unstored.read("transcripts", id);
 }
 
 /**
@@ -162,16 +187,25 @@ export function transcriptOf(id) {
  * @returns {Promise<corrections.Corrections | undefined>}
  */
 export function correctionsOf(id) {
-  return storage.read("corrections", id);
+  return unstored.read("corrections", id);
 }
 
 /**
  * @param {string} id
  * @param {(before: corrections.Corrections) => corrections.Corrections} change
- * @returns {Promise<corrections.Corrections | undefined>} Undefined if it was deleted. Raises DOMException without space.
+ * @returns {Promise<corrections.Corrections | undefined>} Undefined if it was deleted.
  */
 export async function correct(id, change) {
-  const corrected = await storage.update("corrections", id, change);
+  const corrected = await unstored.update("corrections", id, change);
   announce({ type: "stored", id });
   return corrected;
+}
+
+/**
+ * Whether the browser has no space for a transcript or its corrections.
+ *
+ * @param {string} id
+ */
+export function isUnstored(id) {
+  return unstored.isHolding(id);
 }

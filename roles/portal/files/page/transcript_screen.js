@@ -1,7 +1,7 @@
 // One transcript: read, listen, correct, take along.
 
 import { change, nameOf, redo, textOf, undo } from "./corrections.js";
-import { fill, h } from "./dom.js";
+import { fill, h, say } from "./dom.js";
 import { messageOf } from "./error_text.js";
 import { exportMenu } from "./export_menu.js";
 import { FindBar } from "./find_bar.js";
@@ -48,6 +48,8 @@ class TranscriptScreen {
   #until;
   #speakers;
   #message = h("p", { class: "problem", role: "alert", hidden: true });
+  /** Whether a change could not be stored. */
+  #failed = false;
   #undo = h("button", { type: "button", onclick: () => this.#correct(undo) }, t("undo"));
   #redo = h("button", { type: "button", onclick: () => this.#correct(redo) }, t("redo"));
 
@@ -190,12 +192,12 @@ class TranscriptScreen {
       const corrected = await recordings.correct(this.#recording.id, how);
       if (!corrected) throw new Error(t("gone"));
       this.#corrections = corrected;
-      this.#message.hidden = true;
+      this.#failed = false;
     } catch (error) {
       // Shown and exported all the same.
       this.#corrections = how(this.#corrections);
-      this.#message.hidden = false;
-      fill(this.#message, t("unsaved", { message: messageOf(error) }));
+      this.#failed = true;
+      say(this.#message, t("unsaved", { message: messageOf(error) }));
     }
     this.#show();
   }
@@ -206,7 +208,7 @@ class TranscriptScreen {
       recordings.get(this.#recording.id),
       recordings.correctionsOf(this.#recording.id),
     ]);
-    if (this.#until.aborted || !this.#message.hidden) return;
+    if (this.#until.aborted || this.#failed) return;
     if (!recording || !corrections) return fill(this.element, backLink(), h("p", {}, t("gone")));
     this.#recording = recording;
     this.#corrections = corrections;
@@ -215,6 +217,8 @@ class TranscriptScreen {
 
   #show() {
     document.title = this.#recording.title;
+    if (!this.#failed) say(this.#message, recordings.isUnstored(this.#recording.id) ? t("unstored") : "");
+    this.#message.hidden = !this.#message.textContent;
     this.view.update();
     this.bars.showNames((speaker) => this.#nameOf(speaker));
     this.#undo.disabled = this.#corrections.done.length === 0;

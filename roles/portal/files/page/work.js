@@ -159,12 +159,7 @@ async function follow({ id, service, job: jobId }, signal) {
  * @param {any} result
  */
 async function finish(id, result) {
-  try {
-    await recordings.putTranscript(id, fromResult(result));
-  } catch (error) {
-    if (!(error instanceof DOMException)) throw error;
-    throw new RequestError(400, "no_space_here", error.message);
-  }
+  await recordings.putTranscript(id, fromResult(result));
   await recordings.change(id, { state: "done", problem: null }, UNFINISHED);
 }
 
@@ -210,7 +205,6 @@ export function temporary({ status, retryAfter, code }) {
  */
 export function problemOf({ status, code, message }) {
   if (status === 401) return { code: "signedOut", message };
-  if (code === "no_space_here") return { code: "noSpace", message };
   if (code === "job_not_found") return { code: "jobGone", message };
   if (code === "cancelled_there") return { code: "cancelledThere", message };
   if (UNREADABLE.includes(code)) return { code: "notARecording", message };
@@ -246,7 +240,7 @@ export async function cancel({ id, service, job: jobId }) {
  * @param {Recording} recording
  */
 export async function retry({ id, job: jobId, problem }) {
-  const again = jobId && (problem?.code === "signedOut" || problem?.code === "noSpace");
+  const again = jobId && problem?.code === "signedOut";
   await recordings.change(id, { problem: null, ...(again ? { state: "queued" } : { state: "waiting", job: null }) });
   await start(id);
 }
