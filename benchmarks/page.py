@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import shutil
 import ssl
 import statistics
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from benchmarks.rows import Row, below
 from demo.transcribe import read_env
@@ -131,7 +132,7 @@ def measure(*, warm: bool) -> list[Row]:
         again = statistics.median(loading(page, url) for _ in range(REPEATS))
         stored = page.evaluate(STORE, [SEGMENTS, SECONDS_EACH])
         render = page.evaluate(RENDER, [stored, SEGMENTS])
-        page.wait_for_function("document.querySelector('.player input[type=range]').max > 10000")
+        expect(page.locator(".player .time")).to_have_text(re.compile(r"/ 2:59:10$"))
         seeks = [page.evaluate(SEEK, number) for number in (2400, 10, 1200, 700, 1900)]
         key = typing(page)
         browser.close()
