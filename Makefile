@@ -76,7 +76,7 @@ wheels: tools ## Download PyTorch for the image of WhisperX in demo and tests
 
 .PHONY: check test test-all test-unit test-page test-engine test-accuracy test-media test-templates test-monitoring test-preflight
 .PHONY: test-api test-guide test-browser
-.PHONY: test-autostart test-meetings test-whisperx test-kills molecule bench bench-quick
+.PHONY: test-autostart test-interruptions test-meetings test-whisperx test-kills molecule bench bench-quick
 check: dev-tools ## Tests without Docker and models, in three minutes: lint, unit, templates
 	$(MAKE) --keep-going --jobs=2 --output-sync=target lint-ansible test-unit lint-types lint-python lint-page lint-yaml lint-shell test-page test-templates
 
@@ -122,9 +122,13 @@ test-api: dev-tools .demo/env ## Test the public API of the running demo
 test-guide: dev-tools .demo/env ## Run every code block of the user guides against the running demo
 	set -a; . .demo/env; pytest tests/guide
 
-test-browser: dev-tools .demo/env ## Test the portal of the running demo in Chromium; SCREENSHOT=docs/portal.png takes the screenshots of the documentation
+test-browser: dev-tools .demo/env ## Test the portal of the running demo in Chromium; SCREENSHOT=docs/portal.png only takes the documentation's pictures
 	tests/browser/chromium
-	set -a; . .demo/env; SCREENSHOT='$(SCREENSHOT)' pytest tests/browser
+	set -a; . .demo/env; SCREENSHOT='$(SCREENSHOT)' pytest tests/browser$(if $(SCREENSHOT),/test_page_pictures.py)
+
+test-interruptions: dev-tools .demo/env ## Test the portal's page with connections, tabs and servers that fail during a job
+	tests/browser/chromium
+	set -a; . .demo/env; pytest tests/interruptions
 
 test-meetings: dev-tools .demo/env ## Test an hour of meeting with speakers on the running demo; half an hour
 	set -a; . .demo/env; pytest tests/meetings

@@ -14,7 +14,10 @@ from urllib.parse import urlsplit
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from playwright.sync_api import Browser, BrowserContext, HttpCredentials, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, HttpCredentials, Page, expect, sync_playwright
+
+# Milliseconds for the page to show something: `make test` runs these tests beside a deployment, on the same CPUs.
+expect.set_options(timeout=20_000)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """What goes wrong around the page: files, network, passwords, servers, space. Nothing is lost, and it says why."""
 
 import re
-import subprocess
 
 import pytest
 import requests
@@ -84,22 +83,6 @@ def test_a_network_that_is_gone_for_a_while_is_waited_for(context: BrowserContex
     expect_state(start, TITLE, "Ready")
 
 
-def test_a_connection_that_is_cut_during_a_job_is_resumed(context: BrowserContext, start: Page) -> None:
-    send(start, SPEECH / "silero/aepyx.wav")
-    expect_state(start, "aepyx", re.compile("the text|the recording|Waiting"))
-    context.set_offline(True)
-    expect_state(start, "aepyx", re.compile("No connection"))
-    context.set_offline(False)
-    expect_state(start, "aepyx", "Ready")
-
-
-def test_a_server_that_is_restarted_finishes_its_jobs(start: Page, demo: Demo) -> None:
-    send(start, SPEECH / "silero/aepyx.wav")
-    expect_state(start, "aepyx", re.compile(r"Writing the text, \d+%"))
-    subprocess.run(["docker", "exec", demo.container, "docker", "restart", "faster-whisper"], check=True)
-    expect_state(start, "aepyx", "Ready", timeout=300_000)
-
-
 def test_a_job_that_expired_says_so_and_can_be_sent_again(start: Page) -> None:
     send(start, RECORDING)
     expect_state(start, TITLE, "Ready")
@@ -134,24 +117,6 @@ def test_a_recording_from_the_microphone_becomes_a_transcript(page: Page, demo: 
     expect(page.locator(".transcript")).to_contain_text(re.compile("leisure|Dashwood|power"))
     # A recording of the browser does not state its length.
     expect(page.locator(".player .time")).to_have_text(re.compile(r"^0:00 / 0:(0[89]|1\d)$"))
-
-
-def test_a_tab_that_is_killed_loses_no_recording(context: BrowserContext, page: Page, demo: Demo) -> None:
-    visit(page, demo)
-    choose_text(page)
-    page.get_by_role("button", name="Record", exact=True).click()
-    page.wait_for_timeout(SPEAKING)
-    other = context.new_page()
-    visit(other, demo)
-    expect(rows(other).locator(".progress").first).to_have_text("Recording in another tab")
-    page.close()
-    other.reload()
-    expect(rows(other).get_by_role("alert")).to_contain_text("The page was closed during this recording")
-    rows(other).get_by_role("button", name="Try again").click()
-    expect(rows(other).locator(".progress").first).to_have_text("Ready", timeout=120_000)
-    rows(other).locator(".title").click()
-    expect(other.locator(".transcript")).to_contain_text(re.compile("leisure|Dashwood|power"))
-    other.close()
 
 
 def quota(page: Page, demo: Demo, size: int) -> None:

@@ -6,14 +6,11 @@ import wave
 from pathlib import Path
 
 import requests
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import RECORDING, SPEECH, WORDS, Demo
 from tests.browser.steps import LONG, choose_text, drop, expect_state, row, rows, send, visit
 from tests.browser.test_portal import on_the_server
-
-MINUTES = SPEECH / "silero/aepyx.wav"
-"""Nearly three minutes: long enough to look at a job."""
 
 CONVERSATION = SPEECH / "pyannote/sample.wav"
 
@@ -80,20 +77,6 @@ def test_an_upload_shows_its_progress_and_can_be_cancelled(page: Page, demo: Dem
     expect_state(page, "long", "Ready")
     page.get_by_role("link", name="long").click()
     expect(page.locator(".transcript")).to_contain_text("No speech was found")
-
-
-def test_a_job_shows_its_stages_and_goes_on_without_the_page(context: BrowserContext, page: Page, demo: Demo) -> None:
-    visit(page, demo)
-    choose_text(page)
-    send(page, MINUTES)
-    expect_state(page, "aepyx", re.compile(r"(Writing the text|Reading the recording), \d+%"))
-    page.close()
-    again = context.new_page()
-    visit(again, demo)
-    expect_state(again, "aepyx", "Ready")
-    again.get_by_role("link", name="aepyx").click()
-    expect(again.locator(".segment").first).to_be_visible()
-    again.close()
 
 
 def test_a_service_that_is_stopped_is_said_to_be_starting(page: Page, demo: Demo) -> None:
