@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
+import requests
+
 from benchmarks.cold_start import asleep_to_answer
 from benchmarks.rows import Row, above, below, exactly
 from demo.transcribe import read_env
