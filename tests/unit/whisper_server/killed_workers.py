@@ -24,6 +24,9 @@ from whisper_server.work.progress import Progress
 
 PROCESSES = 3
 LEASE_SECONDS = 1
+PATIENCE_SECONDS = 60
+LINE = len("completed ") + 32
+"""Bytes of a line of the journal, about."""
 REQUEST = JobRequest(Options(model=MODEL), "json", ["segment"], "request-1")
 TRANSCRIPT = Transcript("transcribe", MODEL, "en", 300.0, 1.0, [segment(number, " Go on.") for number in range(300)])
 
@@ -88,12 +91,20 @@ def main(folder: Path, seed: int, kills: int) -> None:
     job_store.LEASE_SECONDS = LEASE_SECONDS
     job_store._MOST_ATTEMPTS = kills
     moments = random.Random(seed)  # noqa: S311 - moments, not secrets
+    journal = folder / "journal"
+    journal.touch()
     children: list[int] = []
     for _ in range(kills):
         while len(children) < PROCESSES:
             moments.random()  # no child goes the way of another one
             children.append(forked(folder, moments))
-        time.sleep(moments.uniform(0, 0.1))
+        # By what they have done, and not by time alone: how much they do in it depends on the machine.
+        enough = journal.stat().st_size + LINE * moments.randrange(8)
+        begun = time.monotonic()
+        while journal.stat().st_size < enough:
+            assert time.monotonic() < begun + PATIENCE_SECONDS, "they do nothing any more"
+            time.sleep(0.001)
+        time.sleep(moments.uniform(0, 0.01))
         killed = children.pop(moments.randrange(PROCESSES))
         os.kill(killed, signal.SIGKILL)
         _, status = os.waitpid(killed, 0)
