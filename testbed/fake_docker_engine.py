@@ -84,6 +84,11 @@ class FakeEngine:
             self._started[name] = datetime.now(UTC).isoformat()
             self._tell(name, "start")
 
+    async def until_running(self, name: str) -> None:
+        """Return when the container runs."""
+        while name not in self._running:
+            await asyncio.sleep(0.01)
+
     async def kill(self, name: str) -> None:
         task = self._running.pop(name, None)
         if task is not None:

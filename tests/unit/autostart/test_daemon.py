@@ -248,7 +248,7 @@ async def test_a_container_that_exits_fails_the_waiters_at_once(tmp_path: Path) 
         await machine.serve()
         machine.listens_after = 20
         asked = asyncio.create_task(machine.get())
-        await asyncio.sleep(0.5)
+        await machine.engine.until_running("faster-whisper")
         await machine.engine.kill("faster-whisper")
         assert (await asyncio.wait_for(asked, START_TIMEOUT / 2))[0] == 503
         machine.listens_after = 0
