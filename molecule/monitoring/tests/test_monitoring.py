@@ -163,7 +163,10 @@ def test_removal_leaves_nothing(host: Host) -> None:
         assert not host.package(unit).is_installed
     left = host.check_output(
         "export LC_ALL=C; find /etc /usr/local /var/lib -xdev | sort | comm -13 /root/files-before - "
-        "| sed -n -E '/prometheus|monitoring|heartbeat|host.metrics|host.prom|textfiles/p'"
+        "| sed -n -E '/prometheus|promtool|alertmanager|monitoring|heartbeat|host.metrics|host.prom|textfiles/p'"
     )
-    assert left == ""
+    assert [path for path in left.splitlines() if "monitoring.localhost" not in path] == []
+    assert "whisper-services" not in host.check_output(
+        "systemctl list-units --all --plain --no-legend --state=failed,not-found"
+    )
     assert set(re.findall(r"changed=(\d+)", site(*absent, "--tags", "monitoring"))) == {"0"}
