@@ -76,8 +76,7 @@ def main() -> int:
         return 1
 
     print(f"\n  In a browser (user {env['BASIC_USER']}, password in .demo/env):\n")
-    print(f"    {env['WHISPER_URL']}/docs")
-    print(f"    {env['WHISPERX_URL']}/docs\n")
+    print(f"    {env['PORTAL_URL']}\n")
     print("  From a shell:\n")
     print("    . .demo/env")
     print('    curl --cacert "$CA_FILE" -H "Authorization: Bearer $API_KEY" \\')
