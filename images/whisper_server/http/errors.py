@@ -95,13 +95,13 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _DESCRIPTIONS = {
     400: "A parameter is missing or wrong, or the audio cannot be decoded; `param` names it.",
-    403: "Clients of this server may not do that.",
+    403: "Clients may not do this.",
     404: "No such model, or no such job.",
     409: "The model is in use.",
     413: "The upload, or the recording's length, exceeds the limit.",
-    415: "The request is not multipart/form-data, or the file holds no audio.",
-    429: "Too many requests are waiting, uploads arriving, or jobs unfinished; `Retry-After` says when to come back.",
-    503: "A model, or disk space, cannot be had at the moment; `Retry-After` says when to come back.",
+    415: "The request is not multipart/form-data, or the file contains no audio.",
+    429: "Too many requests, uploads or jobs at the moment; `Retry-After` says when to try again.",
+    503: "A model, or disk space, is not available at the moment; `Retry-After` says when to try again.",
 }
 
 

@@ -11,8 +11,8 @@ from whisper_server.speech.engine import Engine
 from whisper_server.speech.errors import UnsupportedOption
 from whisper_server.speech.options import Speakers
 
-LANGUAGE = "Language spoken, as ISO 639 code, BCP 47 tag or English name; detected when not given."
-TRACK = "Audio track to transcribe, counted from 1; the one a player would play when not given."
+LANGUAGE = "Spoken language as ISO 639 code, BCP 47 tag or English name; detected if not given."
+TRACK = "Audio track to transcribe, counted from 1; if not given, the one that a player would play."
 
 # Whisper's prompt is at most half of its 448 tokens: a longer text is never used.
 MAX_PROMPT = 10_000
@@ -26,15 +26,15 @@ _MOST_SPEAKERS = 100
 class DiarizationFields:
     """Fields of speaker diarization and alignment."""
 
-    diarize: Annotated[bool, Form(description="Tell the speakers apart: every segment gets a `speaker`.")] = False
-    num_speakers: Annotated[
-        int | None, Form(ge=1, le=_MOST_SPEAKERS, description="Number of speakers, where it is known.")
-    ] = None
-    min_speakers: Annotated[int | None, Form(ge=1, le=_MOST_SPEAKERS, description="Fewest speakers.")] = None
-    max_speakers: Annotated[int | None, Form(ge=1, le=_MOST_SPEAKERS, description="Most speakers.")] = None
+    diarize: Annotated[bool, Form(description="Speaker diarization: every segment gets a `speaker`.")] = False
+    num_speakers: Annotated[int | None, Form(ge=1, le=_MOST_SPEAKERS, description="Number of speakers, if known.")] = (
+        None
+    )
+    min_speakers: Annotated[int | None, Form(ge=1, le=_MOST_SPEAKERS, description="Minimum number of speakers.")] = None
+    max_speakers: Annotated[int | None, Form(ge=1, le=_MOST_SPEAKERS, description="Maximum number of speakers.")] = None
     align: Annotated[
         bool,
-        Form(description="Align text and sound for exact times, where there is a model for the language."),
+        Form(description="Align text and audio for exact timestamps, if there is a model for the language."),
     ] = True
 
     def speakers(self) -> Speakers:

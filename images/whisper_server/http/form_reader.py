@@ -32,7 +32,7 @@ _ARRAY = re.compile(r"(timestamp_granularities|include|known_speaker_names|known
 # Fields that OpenAI's models support and no engine here.
 _UNSUPPORTED = {
     "known_speaker_names[]": "This server cannot name speakers. Leave known_speaker_names[] out.",
-    "known_speaker_references[]": "This server cannot recognise voices. Leave known_speaker_references[] out.",
+    "known_speaker_references[]": "This server cannot recognize voices. Leave known_speaker_references[] out.",
 }
 
 # How much of the client's text a response repeats.

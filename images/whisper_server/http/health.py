@@ -28,7 +28,7 @@ async def health() -> Health:
 
 @router.get(
     "/ready",
-    summary="Has the default model been loaded?",
+    summary="Is the default model loaded?",
     responses=error_responses(503),
     response_model_exclude_none=True,
 )

@@ -31,11 +31,11 @@ _GRANULARITIES: TypeAdapter[list[Granularity]] = TypeAdapter(list[Granularity])
 class Job(BaseModel):
     """A job. Times are in seconds since the epoch.
 
-    `stage` says what is being done, while it is in progress: `decoding` the file, telling `speakers` apart, writing
-    `text`, and `alignment` of words with the sound. `progress` is the share of all stages that is done, between 0 and
-    1; it begins again at 0 when a job is tried again after its server ended. `result` is what the request would have
-    been answered: an object, or the text of `text`, `srt` and `vtt`. `shortened` names the form fields of which not
-    everything was used, where there are such.
+    `stage` is the current step of a job in progress: `decoding` the file, diarizing `speakers`, transcribing `text`,
+    and `alignment` of words with the audio. `progress` is the completed share of all stages, between 0 and 1; it
+    restarts at 0 when the job is retried because its server ended. `result` is the response that the request would
+    have got: an object, or a text for `text`, `srt` and `vtt`. `shortened` names the form fields that were not used in
+    full, if any.
     """
 
     id: str
@@ -75,10 +75,11 @@ class JobList(BaseModel):
 
 def prefer_async(
     prefer: Annotated[
-        str, Header(description="`respond-async`: answer at once with a job, and do the work when there is time.")
+        str,
+        Header(description="`respond-async`: respond immediately with a job, which is processed in the background."),
     ] = "",
 ) -> bool:
-    """Whether the client asked for a job. Preferences are separated by commas, their parameters by semicolons."""
+    """Whether the client requested a job. Preferences are separated by commas, their parameters by semicolons."""
     preferences = (preference.partition(";")[0].strip().lower() for preference in prefer.split(","))
     return "respond-async" in preferences
 
@@ -106,14 +107,19 @@ _Caller = Annotated[str | None, Depends(caller)]
 
 
 @router.get(
-    "/jobs", summary="List your jobs, the newest first", responses=error_responses(), response_model_exclude_none=True
+    "/jobs", summary="List your jobs, newest first", responses=error_responses(), response_model_exclude_none=True
 )
 def list_jobs(request: Request, caller: _Caller) -> JobList:
     jobs: JobStore = request.app.state.jobs
     return JobList(data=[Job.of(record) for record in jobs.all(caller)])
 
 
-@router.get("/jobs/{job_id}", summary="How far is a job?", responses=error_responses(404), response_model=Job)
+@router.get(
+    "/jobs/{job_id}",
+    summary="Get a job, with its progress or result",
+    responses=error_responses(404),
+    response_model=Job,
+)
 def retrieve_job(request: Request, job_id: str, caller: _Caller) -> Response:
     jobs: JobStore = request.app.state.jobs
     record = jobs.get(job_id, caller)
@@ -139,7 +145,7 @@ def _rendered(transcript: Transcript, job_request: JobRequest) -> str:
 
 @router.delete(
     "/jobs/{job_id}",
-    summary="Cancel a job, or forget one that is finished",
+    summary="Cancel a job, or delete a finished one",
     responses=error_responses(404),
     response_model_exclude_none=True,
 )

@@ -23,7 +23,7 @@ class Busy(BaseModel):
 
 @router.get(
     "/metrics",
-    summary="Counters for Prometheus",
+    summary="Metrics for Prometheus",
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
@@ -36,7 +36,7 @@ def metrics(request: Request) -> Response:
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/busy", summary="How much work would be cut short by a stop?")
+@router.get("/busy", summary="Work that a stop would interrupt")
 async def busy(request: Request) -> Busy:
     state = request.app.state
     unfinished: Callable[[], int] = state.jobs.unfinished

@@ -136,10 +136,10 @@ async def retrieve_model(request: Request, wanted: _Wanted) -> Model:
 
 @router.post(
     "/v1/models/{model:path}",
-    summary="Fetch a model's files and load it",
+    summary="Download and load a model",
     responses={
         200: {
-            "description": "The model is here and loaded; with `stream` the events until then.",
+            "description": "The loaded model, or progress events with `stream`.",
             "model": Model,
             "content": {"text/event-stream": {"schema": EVENT}},
         },
@@ -150,7 +150,7 @@ async def retrieve_model(request: Request, wanted: _Wanted) -> Model:
 async def pull_model(
     request: Request,
     wanted: _Wanted,
-    stream: Annotated[bool, Query(description="Tell the progress, as server-sent events.")] = False,
+    stream: Annotated[bool, Query(description="Send the progress as server-sent events.")] = False,
 ) -> Response:
     speech_engine: Engine = request.app.state.engine
     pull = request.app.state.pulls.pull(wanted)
@@ -170,7 +170,7 @@ async def pull_model(
 async def delete_model(
     request: Request,
     wanted: _Wanted,
-    files: Annotated[bool, Query(description="Delete its files too, where it can be fetched again.")] = False,
+    files: Annotated[bool, Query(description="Delete its files too, if they can be downloaded again.")] = False,
 ) -> ModelDeleted:
     speech_engine: Engine = request.app.state.engine
     await asyncio.to_thread(_model, speech_engine, wanted)

@@ -65,8 +65,8 @@ def openapi_responses(
             "content": content,
             "headers": {
                 "X-Whisper-Shortened": {
-                    "description": "The form fields of which not everything was used: `prompt`, `hotwords`. A stream "
-                    "that begins before that is known has them in its last event.",
+                    "description": "Form fields that were not used in full: `prompt`, `hotwords`. A stream that "
+                    "begins before that is known has them in its last event.",
                     "schema": {"type": "string"},
                 }
             },
@@ -74,7 +74,7 @@ def openapi_responses(
         202: {
             "description": "With `Prefer: respond-async`: the created job; its URL is in `Location`.",
             "model": jobs.Job,
-            "headers": {"Location": {"description": "Address of the job.", "schema": {"type": "string"}}},
+            "headers": {"Location": {"description": "URL of the job.", "schema": {"type": "string"}}},
         },
         **error_responses(400, 404, 413, 415, 429, 503),
     }

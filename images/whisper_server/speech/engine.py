@@ -84,8 +84,8 @@ class Engine(Protocol):
     def transcribe(self, recording: Recording, options: Options, reached: Reached) -> Generator[Event, None, None]:
         """Transcribes a recording, which must stay open until the generator ends.
 
-        All work is done while the next event is asked for. To cancel it, close the generator, which frees the models,
-        or raise an exception in `reached`: the thread that asks for events calls that at least twice a second, as far
+        All work is done while the next event is requested. To cancel it, close the generator, which frees the models,
+        or raise an exception in `reached`: the thread that requests events calls that at least twice a second, as far
         as the libraries permit. Stages do not recur, and a stage's share never falls.
 
         Raises UnsupportedOption, ModelUnavailable, ModelTooLarge, DiarizationUnavailable, the last one before anything
@@ -97,4 +97,4 @@ class Diarization(Protocol):
     """Speaker diarization, which not every engine has."""
 
     def check(self) -> None:
-        """Raises DiarizationUnavailable: why it would fail now, and what to do about it. May contact the hub."""
+        """Raises DiarizationUnavailable: why it would fail now, and what to do about it. May contact the Hub."""

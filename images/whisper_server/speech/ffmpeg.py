@@ -207,7 +207,7 @@ def _opened(part: Part) -> "Iterator[av.container.InputContainer]":
             raise NotAudio(_NO_SOUND)
         if len(container.streams) >= _MOST_STREAMS:
             # FFmpeg stops reading without an exception.
-            raise UndecodableAudio(f"The file has {_MOST_STREAMS} tracks or more. Export the sound alone.")
+            raise UndecodableAudio(f"The file has {_MOST_STREAMS} tracks or more. Export only the audio.")
         yield container
 
 

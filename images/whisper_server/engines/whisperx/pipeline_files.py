@@ -22,7 +22,7 @@ _REMEMBERED_SECONDS = 30
 
 
 class PipelineFiles:
-    """The files of one pipeline: `name` is an id on the hub, or the path of a folder."""
+    """The files of one pipeline: `name` is an id on the Hub, or the path of a folder."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -124,7 +124,7 @@ def _explanation(error: BaseException | None, repository: str, token: str | None
     conditions = f"https://huggingface.co/{repository}"
     tokens = "https://huggingface.co/settings/tokens"
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-    _logger.warning("the hub does not give %s: %s", repository, status or type(error).__name__)
+    _logger.warning("the Hub refuses %s: %s", repository, status or type(error).__name__)
     if status in (401, 403, 404) and token is None:
         return DiarizationUnavailable(
             f"Speaker diarization needs a Hugging Face token, and the server has none. Accept the conditions at "

@@ -38,21 +38,24 @@ class TranslationForm:
     model: Annotated[str, Form(description="A model's id or alias, see `/v1/models`.")] = "whisper-1"
     prompt: Annotated[
         str,
-        Form(max_length=MAX_PROMPT, description="Text that sets style and spelling, in the answer's language."),
+        Form(
+            max_length=MAX_PROMPT, description="Text that sets style and spelling, in the language of the transcript."
+        ),
     ] = ""
-    response_format: Annotated[ResponseFormat, Form(description="Format of the answer.")] = "json"
+    response_format: Annotated[ResponseFormat, Form(description="Format of the response.")] = "json"
     temperature: Annotated[
-        float, Form(ge=0, le=1, description="Randomness; at 0 it is raised by itself where the text is implausible.")
+        float,
+        Form(ge=0, le=1, description="Sampling temperature; 0 is raised automatically if the text is implausible."),
     ] = 0.0
     stream: Annotated[bool, Form(description="Send the text as it is decoded, as server-sent events.")] = False
-    vad_filter: Annotated[bool, Form(description="Leave out what is not speech, which prevents invented text.")] = True
-    hotwords: Annotated[str, Form(max_length=MAX_PROMPT, description="Names and terms that are likely to be said.")] = (
-        ""
-    )
+    vad_filter: Annotated[bool, Form(description="Skip parts without speech, which prevents hallucinated text.")] = True
+    hotwords: Annotated[str, Form(max_length=MAX_PROMPT, description="Names and terms that are likely to occur.")] = ""
     batch_size: Annotated[
         int,
         Form(
-            ge=0, le=16, description="Windows decoded at once; 0: as many as the server sees fit; 1: with earlier text."
+            ge=0,
+            le=16,
+            description="Windows decoded at once; 0: chosen by the server; 1: with earlier text as context.",
         ),
     ] = 0
     track: Annotated[int | None, Form(ge=1, description=TRACK)] = None
@@ -92,13 +95,13 @@ class TranscriptionForm(TranslationForm):
         Form(
             alias="timestamp_granularities[]",
             max_length=8,
-            description="What `verbose_json` holds; `segment` when not given.",
+            description="What `verbose_json` contains; `segment` if not given.",
             # Without a default, Swagger UI sends an empty item.
             json_schema_extra={"default": ["segment"]},
         ),
     ] = ()  # type: ignore[assignment]  # a field of a dataclass may not default to a list
     chunking_strategy: Annotated[
-        str, Form(description='How speech is found: `auto`, or a `{"type": "server_vad", …}` object.')
+        str, Form(description='Voice activity detection: `auto`, or a `{"type": "server_vad", …}` object.')
     ] = "auto"
     vad_type: Annotated[str, Form(alias="chunking_strategy[type]")] = ""
     vad_threshold: Annotated[str, Form(alias="chunking_strategy[threshold]")] = ""
@@ -154,10 +157,13 @@ class DiarizedTranscriptionForm(DiarizationFields, TranscriptionForm):
 
     response_format: Annotated[
         Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"],
-        Form(description="Format of the answer; `diarized_json` has the speakers."),
+        Form(description="Format of the response; `diarized_json` has the speakers."),
     ] = "json"  # type: ignore[assignment]  # one more than OpenAI's other models have
     batch_size: Annotated[
-        int, Form(ge=1, le=16, description="Windows of 30 s decoded at once: faster for long recordings, less exact.")
+        int,
+        Form(
+            ge=1, le=16, description="Windows decoded at once: more are faster for long recordings, and less accurate."
+        ),
     ] = BATCH_SIZE
 
     def options(self, engine: Engine) -> Options:

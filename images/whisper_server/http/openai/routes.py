@@ -15,7 +15,7 @@ transcriptions = APIRouter(tags=["Audio"], route_class=UploadRoute)
 diarized_transcriptions = APIRouter(tags=["Audio"], route_class=UploadRoute)
 translations = APIRouter(tags=["Audio"], route_class=UploadRoute)
 
-_DESCRIPTION = "The transcript in the format asked for, or with `stream` its events."
+_DESCRIPTION = "The transcript in the requested format, or its events with `stream`."
 _RESPONSES = openapi_responses(
     _DESCRIPTION,
     formats.TranscriptionJson | formats.TranscriptionVerboseJson,

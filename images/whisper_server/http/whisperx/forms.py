@@ -19,21 +19,24 @@ class TranscribeForm(DiarizationFields):
     file: Annotated[UploadFile, File(description="The recording: mp3, wav, m4a, flac, ogg, webm, or a video.")]
     model: Annotated[
         str,
-        Form(description="tiny, base, small, medium, large-v2, …; the server's when not given."),
+        Form(description="tiny, base, small, medium, large-v2, …; the server's default if not given."),
     ] = ""
     language: Annotated[str, Form(description=LANGUAGE)] = ""
     task: Annotated[
-        Literal["transcribe", "translate"], Form(description="`translate` gives English text, without alignment.")
+        Literal["transcribe", "translate"], Form(description="`translate` returns English text, without alignment.")
     ] = "transcribe"
     response_format: Annotated[
-        Literal["json", "srt", "vtt", "txt", "tsv"], Form(description="Format of the answer.")
+        Literal["json", "srt", "vtt", "txt", "tsv"], Form(description="Format of the response.")
     ] = "json"
-    word_timestamps: Annotated[bool, Form(description="Give the words of every segment too.")] = False
+    word_timestamps: Annotated[bool, Form(description="Include the words of every segment.")] = False
     hotwords: Annotated[str, Form(max_length=MAX_PROMPT, description="Names and terms that are likely to be said.")] = (
         ""
     )
     batch_size: Annotated[
-        int, Form(ge=1, le=16, description="Windows of 30 s decoded at once: faster for long recordings, less exact.")
+        int,
+        Form(
+            ge=1, le=16, description="Windows decoded at once: more are faster for long recordings, and less accurate."
+        ),
     ] = BATCH_SIZE
     track: Annotated[int | None, Form(ge=1, description=TRACK)] = None
 

@@ -15,9 +15,9 @@ router = APIRouter(tags=["Audio"], route_class=UploadRoute)
 
 @router.post(
     "/transcribe",
-    summary="Transcribe a recording, and say who speaks",
+    summary="Transcribe a recording, with speaker diarization",
     responses=openapi_responses(
-        "The transcript in the format asked for.",
+        "The transcript in the requested format.",
         formats.SpokenSegments,
         "text/plain",
         "text/vtt",
