@@ -20,7 +20,7 @@ from prometheus_client import generate_latest
 from docker_autostart.proxy import CLIENT
 from tests.monitoring.conftest import command_of, free_port, process
 from tests.templates.conftest import Render
-from tests.unit.autostart.test_daemon import HOST, running
+from tests.unit.autostart.daemon_process import HOST, running
 from tests.unit.autostart.test_metrics import Metered
 from tools.monitoring.__main__ import RULES
 from tools.monitoring.catalog import HOST_METRICS

@@ -1,6 +1,8 @@
 """The proxy on a real port, in front of a real HTTP server. Only the stack is not: `FakeStack` has no containers."""
 
 import asyncio
+import hashlib
+import io
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -141,3 +143,26 @@ async def error_of(response: aiohttp.ClientResponse) -> dict[str, object]:
     error = (await response.json())["error"]
     assert set(error) == {"message", "type", "param", "code"}
     return dict(error)
+
+
+async def echo(request: web.BaseRequest) -> web.Response:
+    """What reached the container, told in JSON."""
+    size, digest = 0, hashlib.sha256()
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        digest.update(chunk)
+    return web.json_response(
+        {
+            "method": request.method,
+            "path": request.raw_path,
+            "headers": [[name, value] for name, value in request.headers.items()],
+            "bytes": size,
+            "sha256": digest.hexdigest(),
+        }
+    )
+
+
+async def post(client: aiohttp.ClientSession, url: str, data: bytes) -> dict[str, object]:
+    async with client.post(url, data=io.BytesIO(data)) as response:
+        answer: dict[str, object] = await response.json()
+        return answer

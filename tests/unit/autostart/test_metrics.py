@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from docker_autostart.metrics import DESCRIPTIONS
 from docker_autostart.service_metrics import merged, parse_metrics
-from tests.unit.autostart.test_daemon import HOST, World, running
+from tests.unit.autostart.daemon_process import HOST, World, running
 
 
 class CountingServer:
