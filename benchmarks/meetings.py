@@ -110,9 +110,11 @@ def measured(folder: Path, people: int, minutes: int) -> tuple[Finished, float, 
         finished = server.job(sound)
     sound.unlink()
     stages = ", ".join(f"{stage} {peak:.0f} MB" for stage, peak in finished.by_stage.items())
-    print(f"  {finished.seconds:.0f} s; {stages}", flush=True)
     error = 100 * diarization_error_rate(turns_of(turns), finished.turns)
-    return finished, error, len({turn.speaker for turn in finished.turns})
+    found = len({turn.speaker for turn in finished.turns})
+    # A run of 40 minutes may be interrupted.
+    print(f"  {finished.seconds:.0f} s; {stages}; {found} found, {error:.1f} % error", flush=True)
+    return finished, error, found
 
 
 def measure(*, warm: bool) -> list[Row]:
