@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -334,8 +335,16 @@ def test_what_is_restricted_is_restricted_at_every_address_of_a_service(
     assert "auth_request /.metrics;" in location(site, f"~ ^{prefix}/metrics/?$")
     assert "proxy_pass" not in location(site, f"~ ^{prefix}/busy/?$")
     assert site.count("if ($refused_page) {") == 1
-    for internal in ("= /.models", "= /.metrics"):
-        assert "internal;" in location(site, internal)
+
+
+@pytest.mark.parametrize("item", [SITE, PORTAL, {key: PORTAL[key] for key in ("name", "root", "certificate")}])
+def test_every_site_can_ask_for_rights(render: Render, item: dict[str, Any]) -> None:
+    site = render("nginx", "site.conf.j2", item=item, ansible_facts=TRIXIE)
+    rights = {"models": "$may_use_models", "metrics": "$may_read_metrics"}
+    for name, right in rights.items():
+        lines = [line.strip() for line in location(site, f"= /.{name}").splitlines()]
+        assert lines[:3] == ["internal;", f"if ({right}) {{", "return 204;"]
+        assert lines[-1] == "return 403;"
 
 
 def test_redirects_of_a_service_stay_below_its_path(render: Render) -> None:

@@ -1,6 +1,7 @@
 """`group_vars/all`: what one role makes and another one uses."""
 
 import json
+import re
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,33 @@ def test_metrics_are_served_to_the_outside_in_mode_remote_only(
     snippets = {site["name"]: site.get("snippet", "") for site in sites}
     assert ("location = /metrics {" in snippets[PORTAL]) is is_served
     assert not snippets[FASTER_WHISPER]
+
+
+MODES = [
+    {},
+    {"monitoring_mode": "remote"},
+    {"monitoring_state": "present"},
+    {"monitoring_state": "present", "monitoring_mode": "remote"},
+]
+
+
+@pytest.mark.parametrize("variables", MODES)
+def test_no_location_of_the_portal_stands_there_twice(
+    render: Render, evaluate: Evaluate, wiring: dict[str, Any], variables: dict[str, Any]
+) -> None:
+    """nginx refuses a configuration with one."""
+    portal = evaluate("nginx", "nginx_sites", **wiring | variables)[-1]
+    site = render(
+        "nginx",
+        "site.conf.j2",
+        item=portal,
+        ansible_facts={"distribution": "Debian", "distribution_major_version": "13"},
+    )
+    server = site[site.index("listen 443") :]
+    locations = re.findall(r"^ *location (.*) \{$", server, re.MULTILINE)
+    assert sorted(locations) == sorted(set(locations))
+    for name in re.findall(r"auth_request (.*);", server):
+        assert f"= {name}" in locations
 
 
 def test_monitoring_watches_the_certificates_of_all_sites(evaluate: Evaluate, wiring: dict[str, Any]) -> None:
