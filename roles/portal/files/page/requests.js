@@ -112,7 +112,7 @@ export async function jobs(service) {
 }
 
 /**
- * Cancels a job that is not finished, and deletes it: the first request ends its work, the second one forgets what is left of it.
+ * Cancels a job that is not finished, and deletes it: the first request stops its work, the second one deletes it.
  *
  * @param {string} service
  * @param {string} id
